@@ -1,0 +1,58 @@
+"""What the commands share: notes and progress bars on stderr, so that stdout stays clean for pipes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Advance = Callable[[float], None]
+"""Call with the number of steps done since the last call."""
+
+
+def note(text: str) -> None:
+    """Say something to the user that is not the command's result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(description: str, total: float | None, *, unit: str = "") -> Iterator[Advance]:
+    """Show a progress bar with count, rate and time left while the block runs; nothing where stderr is no terminal.
+
+    Args:
+        description: What is being done, a few words.
+        total: The number of steps, or None where it is not known.
+        unit: What a step is, for the rate ("photos").
+
+    Yields:
+        A function to call with the number of steps done since the last call.
+    """
+    if not sys.stderr.isatty():
+        yield lambda steps: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(description, total=total)
+
+        def advance(steps: float) -> None:
+            bar.advance(task, steps)
+
+        yield advance

@@ -1,0 +1,1 @@
+"""Serving without torch: bundles, preprocessing, tokenising, ONNX Runtime sessions, the Encoder."""
