@@ -1,0 +1,311 @@
+"""The gallery file: sightings, crops, vectors and how far each source has been read, always changed together.
+
+One writer and any number of readers, in any number of processes, may have the same file open.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from onlooker import __version__
+from onlooker.errors import GalleryError, QueryError
+from onlooker.gallery import rows
+from onlooker.gallery.connection import connect_for_reading, connect_for_writing, plain_errors, transaction
+from onlooker.gallery.records import (
+    CameraCount,
+    GalleryInfo,
+    Sighting,
+    SourceKey,
+    SourceState,
+    SourceUpdate,
+    StoredSighting,
+    encode_vectors,
+    from_microseconds,
+)
+
+
+class Gallery:
+    """An open gallery; use ``Gallery.open`` in a ``with`` block.
+
+    Several threads may share one object: each call runs alone.
+
+    Attributes:
+        path: The file.
+        info: What the gallery was made with.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, info: GalleryInfo) -> None:
+        self.path = path
+        self.info = info
+        self._connection = connection
+        self._lock = threading.RLock()
+
+    @classmethod
+    def open(
+        cls,
+        path: Path | str,
+        *,
+        encoder_id: str | None = None,
+        dimension: int | None = None,
+        bundle_name: str | None = None,
+        create: bool = False,
+        read_only: bool = False,
+    ) -> Gallery:
+        """Open a gallery file, or make a new one.
+
+        Args:
+            path: The file.
+            encoder_id: The id of the bundle whose vectors go in or are compared; None where no vector is used.
+            dimension: The length of that bundle's vectors.
+            bundle_name: That bundle's name, for messages; the start of its id where None.
+            create: Make the file where it is missing, which needs ``encoder_id`` and ``dimension``.
+            read_only: Open for reading only; works beside a writer.
+
+        Returns:
+            The open gallery; also a context manager.
+
+        Raises:
+            GalleryError: The file is missing, no gallery, damaged, not accessible, of a newer format, or made with
+                another bundle.
+        """
+        path = Path(path)
+        if create and not path.exists() and (encoder_id is None or dimension is None):
+            raise GalleryError(f"the new gallery {path} needs a bundle; give encoder_id and dimension")
+        connection = connect_for_reading(path) if read_only else connect_for_writing(path, create=create)
+        try:
+            with plain_errors(path):
+                if create and not read_only:
+                    _write_info(connection, path, encoder_id, dimension, bundle_name)
+                info = _read_info(connection, path)
+            _check_bundle(path, info, encoder_id, dimension, bundle_name)
+        except BaseException:
+            connection.close()
+            raise
+        return cls(path, connection, info)
+
+    def __enter__(self) -> Gallery:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; SQLite folds its log into it when the last process does so."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection for several reads that see one and the same state of the gallery."""
+        with self._lock, plain_errors(self.path):
+            nested = self._connection.in_transaction
+            if not nested:
+                self._connection.execute("BEGIN")
+            try:
+                yield self._connection
+            finally:
+                if not nested:
+                    self._connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, plain_errors(self.path), transaction(self._connection):
+            yield self._connection
+
+    # Sources: what has been read, and how far
+
+    def source_state(self, key: SourceKey) -> SourceState | None:
+        """Return how far a source has been read, or None where it was never begun."""
+        with self.reading() as connection:
+            found = rows.find_source(connection, key)
+            if found is None:
+                return None
+            source_id, name, complete, resume_s = found
+            (count,) = connection.execute("SELECT count(*) FROM sighting WHERE source_id = ?", (source_id,)).fetchone()
+        return SourceState(key=key, name=name, complete=complete, resume_s=resume_s, sightings=count)
+
+    def commit(self, source: SourceUpdate, sightings: Sequence[Sighting]) -> list[int]:
+        """Store sightings and how far their source has been read, in one transaction; safe on disk on return.
+
+        A source that is already complete stays as it is, so the same file twice adds nothing even when two processes
+        index it at once.
+
+        Args:
+            source: The source and its new state.
+            sightings: New sightings of that source; vectors (d,) or (m, d), which are L2-normalised here.
+
+        Returns:
+            The ids of the new sightings, ascending; empty where the source was complete before.
+
+        Raises:
+            GalleryError: A sighting of another camera or source, a vector that does not fit, or a file that cannot be
+                written.
+        """
+        blobs = [encode_vectors(sighting.vector, self.info.dimension, sighting.source) for sighting in sightings]
+        for sighting in sightings:
+            if (sighting.camera, sighting.source) != (source.key.camera, source.name):
+                raise GalleryError(
+                    f"a sighting of camera {sighting.camera}, source {sighting.source} cannot be stored under "
+                    f"camera {source.key.camera}, source {source.name}; commit each source on its own"
+                )
+        with self._writing() as connection:
+            camera = rows.camera_id(connection, source.key.camera)
+            source_id = rows.update_source(connection, camera, source)
+            if source_id is None or not sightings:
+                return []
+            change = rows.next_change(connection)
+            return [
+                rows.insert(connection, source_id, camera, change, sighting, vectors)
+                for sighting, vectors in zip(sightings, blobs, strict=True)
+            ]
+
+    def rewind(self, key: SourceKey) -> float:
+        """Prepare an interrupted video for going on: drop what would be found again, and say where to start reading.
+
+        The start r is the largest time at or before ``resume_s`` that no stored track crosses: a track that ends at or
+        after r would be cut in two there, so it is deleted and r moves back to its start, until nothing moves any more.
+
+        Args:
+            key: The source.
+
+        Returns:
+            Seconds from the start of the video from which to read; 0.0 where nothing is known of the source.
+
+        Raises:
+            GalleryError: The source is complete, so there is nothing to go on with.
+        """
+        with self._writing() as connection:
+            found = rows.find_source(connection, key)
+            if found is None:
+                return 0.0
+            source_id, name, complete, resume_s = found
+            if complete:
+                raise GalleryError(f"the source {name} has been read to its end; there is nothing to resume")
+            start_s = rows.fix_point(connection, source_id, resume_s or 0.0)
+            rows.delete(connection, rows.ending_from(connection, source_id, start_s))
+            connection.execute("UPDATE source SET resume_s = ? WHERE id = ?", (start_s, source_id))
+        self._erase_log()
+        return start_s
+
+    def remove(self, ids: Sequence[int]) -> int:
+        """Delete sightings with their crops and vectors, so that their bytes are gone from the file.
+
+        Args:
+            ids: Sightings; unknown ones are passed over.
+
+        Returns:
+            How many were deleted.
+        """
+        with self._writing() as connection:
+            removed = rows.delete(connection, ids)
+        self._erase_log()
+        return removed
+
+    def _erase_log(self) -> None:
+        """Fold the log into the file and cut it to nothing, since old pages in it still hold what was deleted.
+
+        A reader in the middle of a read puts this off until a later checkpoint; that is no error.
+        """
+        with self._lock, plain_errors(self.path):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    # What is there
+
+    def count(self) -> int:
+        """Return the number of sightings."""
+        with self.reading() as connection:
+            return int(connection.execute("SELECT count(*) FROM sighting").fetchone()[0])
+
+    def cameras(self) -> list[CameraCount]:
+        """Return every camera by name, with counts and the span of known times."""
+        with self.reading() as connection:
+            return rows.read_cameras(connection)
+
+    def sighting(self, sighting_id: int) -> StoredSighting:
+        """Return one sighting.
+
+        Raises:
+            QueryError: No such sighting.
+        """
+        return self.sightings([sighting_id])[0]
+
+    def sightings(self, ids: Sequence[int]) -> list[StoredSighting]:
+        """Return sightings in the order asked for.
+
+        Raises:
+            QueryError: One of them is not there; a reader may have been overtaken by a deletion.
+        """
+        with self.reading() as connection:
+            return [rows.read_sighting(connection, sighting_id) for sighting_id in ids]
+
+    def crop(self, sighting_id: int) -> bytes:
+        """Return the JPEG bytes of a sighting's crop.
+
+        Raises:
+            QueryError: No such sighting.
+        """
+        with self.reading() as connection:
+            row = connection.execute("SELECT jpeg FROM crop WHERE sighting_id = ?", (sighting_id,)).fetchone()
+        if row is None:
+            raise QueryError(f"there is no sighting {sighting_id} in {self.path}; search again")
+        return bytes(row[0])
+
+
+def _write_info(
+    connection: sqlite3.Connection,
+    path: Path,
+    encoder_id: str | None,
+    dimension: int | None,
+    bundle_name: str | None,
+) -> None:
+    """Fill ``meta`` of a new gallery; leave an existing one as it is."""
+    with transaction(connection):
+        if connection.execute("SELECT count(*) FROM meta").fetchone()[0]:
+            return
+        if encoder_id is None or dimension is None:
+            raise GalleryError(f"the new gallery {path} needs a bundle; give encoder_id and dimension")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        connection.execute(
+            "INSERT INTO meta VALUES (1, ?, ?, ?, ?, ?, ?, 0)",
+            (version, encoder_id, bundle_name or encoder_id[:12], dimension, time.time_ns() // 1000, __version__),
+        )
+
+
+def _read_info(connection: sqlite3.Connection, path: Path) -> GalleryInfo:
+    row = connection.execute(
+        "SELECT schema_version, encoder_id, bundle_name, dimension, created_us, onlooker_version FROM meta"
+    ).fetchone()
+    if row is None:
+        raise GalleryError(f"the gallery {path} was never filled; index files into it first")
+    return GalleryInfo(
+        schema_version=row[0],
+        encoder_id=row[1],
+        bundle_name=row[2],
+        dimension=row[3],
+        created=from_microseconds(row[4]),
+        onlooker_version=row[5],
+    )
+
+
+def _check_bundle(
+    path: Path, info: GalleryInfo, encoder_id: str | None, dimension: int | None, bundle_name: str | None
+) -> None:
+    if encoder_id is not None and encoder_id != info.encoder_id:
+        raise GalleryError(
+            f"the gallery {path} was made with the bundle {info.bundle_name} ({info.encoder_id[:12]}), not with "
+            f"{bundle_name or 'the bundle'} ({encoder_id[:12]}); choose that bundle with --bundle, or index the files "
+            "again into a new gallery"
+        )
+    if dimension is not None and dimension != info.dimension:
+        raise GalleryError(
+            f"the gallery {path} holds vectors of dimension {info.dimension}, not {dimension}; use the bundle "
+            f"{info.bundle_name} it was made with"
+        )
