@@ -1,0 +1,99 @@
+"""The contents of a bundle's ``model.json``: every key known and bounded, and refused when misspelled."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from onlooker.runtime.preprocessing import ImageSpec
+
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+"""A plain file name inside the bundle's folder: no separators, so a bundle cannot point outside itself."""
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""A SHA-256 in lower-case hex."""
+Bytes = Annotated[int, Field(ge=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImagePart(_Part):
+    """The image tower.
+
+    Attributes:
+        file: ONNX file: input ``pixels`` float32 (n, 3, height, width), output ``vectors`` float32 (n, dimension),
+            L2-normalised.
+        sha256: Of that file.
+        size_bytes: Of that file; checked when it is opened, where given.
+        spec: How pictures are prepared.
+    """
+
+    file: FileName = "image.onnx"
+    sha256: Digest
+    size_bytes: Bytes | None = None
+    spec: ImageSpec
+
+
+class TextPart(_Part):
+    """The text tower.
+
+    Attributes:
+        file: ONNX file: inputs ``input_ids`` and ``attention_mask`` int64 (n, L), output ``vectors`` as for pictures.
+        sha256: Of that file.
+        size_bytes: Of that file; checked when it is opened, where given.
+        tokenizer: ``tokenizer.json`` in the Hugging Face format.
+        tokenizer_sha256: Of that file.
+        max_tokens: Longer texts are cut to this, special tokens included.
+        pad_token: The token that fills shorter texts of a batch.
+    """
+
+    file: FileName = "text.onnx"
+    sha256: Digest
+    size_bytes: Bytes | None = None
+    tokenizer: FileName = "tokenizer.json"
+    tokenizer_sha256: Digest
+    max_tokens: int = Field(ge=3, le=8192)
+    pad_token: str = Field(min_length=1)
+
+
+class BundleInfo(_Part):
+    """All of ``model.json``.
+
+    Attributes:
+        format: The version of this layout.
+        name: Short name, such as ``compact``.
+        dimension: Length of the vectors.
+        created: When it was made, ISO 8601.
+        license: Terms of the weights.
+        image: The image tower.
+        text: The text tower.
+        temperature: The softmax temperature the model was trained with: similarities divided by it are logits.
+        calibration: What turns similarities into confidences, or None while there is none.
+        training: Data, its terms, recipe, seeds.
+        metrics: Retrieval figures on the validation split.
+        parity: How close the files are to the model they came from.
+        versions: Of the software that made it.
+    """
+
+    format: Literal[1] = 1
+    name: FileName
+    dimension: int = Field(ge=1, le=65536)
+    created: str = Field(min_length=1)
+    license: str = Field(min_length=1)
+    image: ImagePart
+    text: TextPart
+    temperature: float = Field(gt=0, le=100, allow_inf_nan=False)
+    calibration: dict[str, Any] | None = None
+    training: dict[str, Any] = Field(default_factory=dict)
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    parity: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _files_differ(self) -> BundleInfo:
+        files = (self.image.file, self.text.file, self.text.tokenizer, "model.json")
+        if len(set(files)) < len(files):
+            raise ValueError(f"image.file, text.file, text.tokenizer and model.json are four files, got {files}")
+        return self
