@@ -1,4 +1,4 @@
-"""The training data as a map-style dataset: pictures cut, resized and augmented, with one text each.
+"""The training data as a map-style dataset: pictures cut, resized and augmented, with their texts.
 
 Torch-free: an object with ``__len__`` and ``__getitem__`` serves ``torch.utils.data.DataLoader`` as it is.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing.sharedctypes import RawValue
-from typing import Literal, Protocol, TypedDict
+from typing import Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,23 +32,17 @@ class Item(TypedDict):
 
     Keys:
         pixels: uint8 (spec.height, spec.width, 3) RGB.
-        text: The caption or phrase.
+        texts: The captions or phrases that were chosen, different ones.
         record: Index into the manifest's records.
         person: A number shared by all records of one person; another for every record whose person is unknown.
+        seed: A number for random choices about this item outside the dataset, by seed, epoch and index alone.
     """
 
     pixels: NDArray[np.uint8]
-    text: str
+    texts: list[str]
     record: int
     person: int
-
-
-class Tokenizer(Protocol):
-    """What turns texts into a tower's input, such as ``onlooker.runtime.tokenising.TextTokenizer``."""
-
-    def __call__(self, texts: Sequence[str]) -> dict[str, NDArray[np.int64]]:
-        """Return input_ids and attention_mask, int64 (n, L) each."""
-        ...
+    seed: int
 
 
 class CropDataset:
@@ -71,6 +65,7 @@ class CropDataset:
         seed: int = 0,
         *,
         every_text: bool = False,
+        texts_per_item: int = 1,
         margin: float = 0.0,
         masks: bool = False,
         cache: bool = False,
@@ -85,6 +80,7 @@ class CropDataset:
             augment: Changes each sample at random, or None.
             seed: Any whole number from 0.
             every_text: One item per text instead of one per record.
+            texts_per_item: In training, so many different texts of a record are drawn, or all where it has fewer.
             margin: Share of the box's width and height kept on each side of it (0..1). Augmentation can only show
                 surroundings that were kept.
             masks: Read the records' masks for the augmentation (needs SciPy).
@@ -107,6 +103,7 @@ class CropDataset:
         self.seed = seed
         self.margin = margin
         self.masks = masks
+        self.texts_per_item = texts_per_item
         self._texts = [record.texts(texts) for record in manifest.records]
         self._items: list[tuple[int, int | None]] = []
         for index, found in enumerate(self._texts):
@@ -146,12 +143,22 @@ class CropDataset:
         record, number = self._items[index]
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, self.epoch, index]))
         texts = self._texts[record]
-        text = texts[number if number is not None else int(rng.integers(len(texts)))]
-        sample = replace(self._working(record), text=text)
+        if number is None:
+            drawn = rng.choice(len(texts), size=min(self.texts_per_item, len(texts)), replace=False)
+            chosen = [texts[int(place)] for place in drawn]
+        else:
+            chosen = [texts[number]]
+        sample = replace(self._working(record), text="\n".join(chosen))
         if self.augment is not None:
             sample = self.augment(sample, rng)
         pixels = np.ascontiguousarray(resize(np.ascontiguousarray(sample.rgb), self.spec))
-        return {"pixels": pixels, "text": sample.text, "record": record, "person": self._persons[record]}
+        return {
+            "pixels": pixels,
+            "texts": sample.text.split("\n"),
+            "record": record,
+            "person": self._persons[record],
+            "seed": int(rng.integers(2**62)),
+        }
 
     def pixels(self, record: int) -> NDArray[np.uint8]:
         """Return the picture of one record as serving would see it, uint8 (spec.height, spec.width, 3), never augmented or cached."""
@@ -229,55 +236,3 @@ def number_persons(records: Sequence[Record]) -> list[int]:
         ("person", record.person_id) if record.person_id is not None else ("record", record.id) for record in records
     ]
     return [numbers.setdefault(key, len(numbers)) for key in keys]
-
-
-class Batch(TypedDict):
-    """A collated batch of n items.
-
-    Keys:
-        pixels: uint8 (n, H, W, 3).
-        input_ids: int64 (n, L), padded to the longest text.
-        attention_mask: int64 (n, L), 1 where there is a token.
-        record: int64 (n,).
-        person: int64 (n,).
-        texts: The n texts.
-    """
-
-    pixels: NDArray[np.uint8]
-    input_ids: NDArray[np.int64]
-    attention_mask: NDArray[np.int64]
-    record: NDArray[np.int64]
-    person: NDArray[np.int64]
-    texts: list[str]
-
-
-class Collate:
-    """Joins items into a batch and tokenises their texts, for a data loader's ``collate_fn``; works in worker processes."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        """Keep the tokenizer.
-
-        Args:
-            tokenizer: Pads to the longest text of a batch.
-        """
-        self.tokenizer = tokenizer
-
-    def __call__(self, items: Sequence[Item]) -> Batch:
-        """Join items.
-
-        Args:
-            items: At least one, all of one size.
-
-        Returns:
-            The batch, as NumPy arrays.
-        """
-        texts = [item["text"] for item in items]
-        tokens = self.tokenizer(texts)
-        return {
-            "pixels": np.stack([item["pixels"] for item in items]),
-            "input_ids": tokens["input_ids"],
-            "attention_mask": tokens["attention_mask"],
-            "record": np.array([item["record"] for item in items], dtype=np.int64),
-            "person": np.array([item["person"] for item in items], dtype=np.int64),
-            "texts": texts,
-        }

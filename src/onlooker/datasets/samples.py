@@ -21,7 +21,7 @@ class Sample:
     Attributes:
         rgb: uint8 (h, w, 3).
         box: The person within ``rgb`` as (x, y, width, height) in its pixels.
-        text: The caption or phrase that was chosen.
+        text: The captions or phrases that were chosen, one a line.
         mask: uint8 (h, w), garment label per pixel, or None.
         garments: As in the record.
     """
