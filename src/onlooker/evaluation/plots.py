@@ -1,0 +1,62 @@
+"""The curve of R@k over k, as PNG; needs matplotlib, which comes with the training extra."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from onlooker.errors import MissingExtraError
+from onlooker.evaluation.metrics import recall_at
+from onlooker.evaluation.report import headline
+from onlooker.evaluation.runner import Evaluation
+from onlooker.files import replacing
+
+LONGEST = 50
+"""The last k of the curve: nobody looks further down a list of matches."""
+
+
+def save_curve(evaluation: Evaluation, path: Path) -> None:
+    """Draw R@k for k = 1..50, a line per direction, beside what chance would give.
+
+    Args:
+        evaluation: What was measured.
+        path: The PNG file.
+
+    Raises:
+        MissingExtraError: If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError(
+            "the curve needs matplotlib: pip install 'onlooker[train]' (everything else is written without it)"
+        ) from error
+    # A Figure of its own, not pyplot: no global state, no window system.
+    figure = Figure(figsize=(6.4, 4.2), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    for direction, color in zip(evaluation.rankings, ("#2563a8", "#c2571a"), strict=False):
+        scores = evaluation.rankings[direction].scores
+        longest = min(LONGEST, scores.gallery)
+        places = np.arange(1, longest + 1)
+        values = [100 * recall_at(scores, int(k)) for k in places]
+        label = f"{direction.replace('-', ' ')} (R@1 {values[0]:.1f} %)"
+        axes.plot(places, values, color=color, linewidth=2, label=label)
+        right = scores.positives[scores.scored]
+        chance = [100 * _chance(right, scores.gallery, int(k)) for k in places]
+        axes.plot(places, chance, color=color, linewidth=1, linestyle=":", label="by chance")
+    axes.set_title(headline(evaluation.report), fontsize=8, wrap=True)
+    axes.set_xlabel("k")
+    axes.set_ylabel("R@k, % of queries")
+    axes.set_ylim(0, 100)
+    axes.set_xlim(left=1)
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False, fontsize=8)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+
+
+def _chance(right: np.ndarray[tuple[int], np.dtype[np.int64]], gallery: int, k: int) -> float:
+    """Return the mean probability that k items drawn at random hold at least one of the right ones."""
+    left = gallery - right[:, None] - np.arange(k)
+    return float(np.mean(1 - np.prod(np.maximum(left, 0) / (gallery - np.arange(k)), axis=1)))
