@@ -13,12 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+from numpy.typing import NDArray
+
 from onlooker import __version__
 from onlooker.errors import GalleryError, QueryError
 from onlooker.gallery import rows
 from onlooker.gallery.connection import connect_for_reading, connect_for_writing, plain_errors, transaction
+from onlooker.gallery.filters import Filter
 from onlooker.gallery.records import (
     CameraCount,
+    Changes,
     GalleryInfo,
     Sighting,
     SourceKey,
@@ -28,6 +33,7 @@ from onlooker.gallery.records import (
     encode_vectors,
     from_microseconds,
 )
+from onlooker.gallery.vectors import read_change, read_changes, read_vectors
 
 
 class Gallery:
@@ -216,6 +222,34 @@ class Gallery:
         """
         with self._lock, plain_errors(self.path):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    # Vectors, for the scan
+
+    def vectors(self, kept: Filter | None = None) -> tuple[NDArray[np.int64], NDArray[np.float16], int]:
+        """Read the vectors of all sightings, or of those that pass a filter.
+
+        Args:
+            kept: Which sightings; all where None.
+
+        Returns:
+            The sighting of each vector, int64 (m,) ascending; the vectors, float16 (m, d); the state they are of, a
+            change sequence.
+        """
+        with self.reading() as connection:
+            ids, vectors = read_vectors(connection, self.info.dimension, kept or Filter())
+            return ids, vectors, read_change(connection)
+
+    def changes_since(self, sequence: int) -> Changes:
+        """Return what happened since a state of the gallery, for a reader that keeps vectors in memory.
+
+        Args:
+            sequence: The state the reader has, from ``vectors`` or from the last changes; 0 is the empty gallery.
+
+        Returns:
+            New vectors and removed sightings; a sighting that came and went in between is only among the removed.
+        """
+        with self.reading() as connection:
+            return read_changes(connection, self.info.dimension, sequence)
 
     # What is there
 

@@ -1,0 +1,152 @@
+"""Matches written down: the JSON of an answer, CSV, and an aligned table of plain text."""
+
+from __future__ import annotations
+
+import csv
+import json
+import unicodedata
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from onlooker.files import replacing
+from onlooker.gallery.search import Match, is_nobody
+
+CSV_COLUMNS = (
+    *("query", "rank", "similarity", "image", "confidence", "sighting", "camera", "source", "time", "time_s"),
+    *("x", "y", "width", "height"),
+)
+"""The columns of the CSV file; ``image`` is the file name of ``source``."""
+
+DIGITS = 6
+"""Decimals of similarities and confidences; a float16 vector carries no more than four."""
+
+Answer = tuple[str, Sequence[Match]]
+"""A query with its matches."""
+
+
+def answer_of(query: str, matches: Sequence[Match]) -> dict[str, Any]:
+    """Return the answer to one query as it stands in JSON.
+
+    Args:
+        query: The text that was searched for.
+        matches: What ``search`` found.
+
+    Returns:
+        ``query``, ``nobody`` and ``matches``, each with ``rank``, ``similarity``, ``confidence`` (0 to 1, or None),
+        ``sighting``, ``camera``, ``source``, ``time`` (ISO 8601 in UTC, or None), ``time_s`` (seconds from the start of
+        a video, or None) and ``box`` (x, y, width, height in pixels).
+    """
+    return {"query": query, "nobody": is_nobody(matches), "matches": [_match_of(match) for match in matches]}
+
+
+def _match_of(match: Match) -> dict[str, Any]:
+    sighting = match.sighting
+    return {
+        "rank": match.rank,
+        "similarity": round(match.similarity, DIGITS),
+        "confidence": None if match.confidence is None else round(match.confidence, DIGITS),
+        "sighting": sighting.id,
+        "camera": sighting.camera,
+        "source": sighting.source,
+        "time": None if sighting.time is None else sighting.time.isoformat(),
+        "time_s": sighting.time_s,
+        "box": list(sighting.box),
+    }
+
+
+def to_json(query: str, matches: Sequence[Match]) -> str:
+    """Return the answer to one query as indented JSON."""
+    return json.dumps(answer_of(query, matches), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def to_json_line(query: str, matches: Sequence[Match]) -> str:
+    """Return the answer to one query as one line of JSON Lines."""
+    return json.dumps(answer_of(query, matches), ensure_ascii=False, allow_nan=False)
+
+
+def write_csv(path: Path, answers: Iterable[Answer]) -> None:
+    """Write answers as CSV (UTF-8, one row a match, ``CSV_COLUMNS`` first); a query without a match has no row.
+
+    Args:
+        path: The file; replaced as a whole.
+        answers: Queries with their matches.
+    """
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.DictWriter(handle, CSV_COLUMNS)
+        writer.writeheader()
+        for query, matches in answers:
+            for match in matches:
+                row = _match_of(match)
+                row |= zip(("x", "y", "width", "height"), row.pop("box"), strict=True)
+                row |= {"query": query, "image": file_name(match.sighting.source)}
+                writer.writerow(row)
+
+
+def file_name(source: str) -> str:
+    """Return what a source is called without its folders."""
+    return source.rstrip("/").rsplit("/", 1)[-1]
+
+
+def local_time(time: datetime | None) -> str:
+    """Return a time for people, to the second, in this machine's zone; empty where it is not known."""
+    return "" if time is None else time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def clock(time_s: float | None) -> str:
+    """Return seconds from the start of a video as h:mm:ss.t or m:ss.t; empty for a photo."""
+    if time_s is None:
+        return ""
+    tenths = round(time_s * 10)
+    minutes, tenths = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    seconds = f"{tenths // 10:02d}.{tenths % 10}"
+    return f"{hours}:{minutes:02d}:{seconds}" if hours else f"{minutes}:{seconds}"
+
+
+def table_of(matches: Sequence[Match]) -> tuple[list[str], list[list[str]]]:
+    """Return the heading and the rows of a table for people; columns in which nothing is known are left out.
+
+    Returns:
+        Heading and rows, all text: rank, similarity, confidence, sighting, camera, time, place in the video, source.
+    """
+    heading = ["#", "similarity", "confidence", "sighting", "camera", "time", "at", "source"]
+    rows = [
+        [
+            str(match.rank),
+            f"{match.similarity:.3f}",
+            "" if match.confidence is None else f"{match.confidence:.0%}",
+            str(match.sighting.id),
+            match.sighting.camera,
+            local_time(match.sighting.time),
+            clock(match.sighting.time_s),
+            match.sighting.source,
+        ]
+        for match in matches
+    ]
+    kept = [column for column in range(len(heading)) if any(row[column] for row in rows)]
+    return [heading[column] for column in kept], [[row[column] for column in kept] for row in rows]
+
+
+def to_text(matches: Sequence[Match]) -> str:
+    """Return matches as aligned plain text with a heading, for pipes and logs."""
+    heading, rows = table_of(matches)
+    lines = [heading, *rows]
+    widths = [max(_width(line[column]) for line in lines) for column in range(len(heading))]
+    right = {"#", "similarity", "confidence", "sighting", "at"}
+    text = []
+    for line in lines:
+        cells = []
+        for name, cell, width in zip(heading, line, widths, strict=True):
+            space = " " * (width - _width(cell))
+            cells.append(space + cell if name in right else cell + space)
+        text.append("  ".join(cells).rstrip())
+    return "\n".join(text)
+
+
+def _width(text: str) -> int:
+    """Return how many columns a text takes in a terminal: East Asian characters two, combining ones none."""
+    return sum(
+        0 if unicodedata.combining(letter) else 1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text
+    )

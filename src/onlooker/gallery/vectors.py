@@ -1,0 +1,71 @@
+"""Reading the vectors of a gallery in one go."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlooker.gallery.filters import Filter
+from onlooker.gallery.records import Changes, decode_vectors
+
+
+def read_vectors(
+    connection: sqlite3.Connection, dimension: int, kept: Filter
+) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
+    """Read the vectors of all sightings that pass a filter.
+
+    Args:
+        connection: An open gallery.
+        dimension: Its d.
+        kept: Which sightings.
+
+    Returns:
+        The sighting of each vector, int64 (m,) ascending; the vectors, float16 (m, d). A sighting with several views
+        has several rows.
+    """
+    if not kept:
+        # In the order of the table, without a join: a third of the time of the other way.
+        return _gather(connection.execute("SELECT sighting_id, value FROM vector"), dimension)
+    condition, values = kept.where()
+    query = f"SELECT v.sighting_id, v.value FROM sighting s JOIN vector v ON v.sighting_id = s.id WHERE {condition}"
+    return _gather(connection.execute(query, values), dimension)
+
+
+def read_ids(connection: sqlite3.Connection, kept: Filter) -> NDArray[np.int64]:
+    """Return the ids of all sightings that pass a filter, int64 ascending."""
+    condition, values = kept.where()
+    found = connection.execute(f"SELECT s.id FROM sighting s WHERE {condition} ORDER BY s.id", values).fetchall()
+    return np.fromiter((sighting_id for (sighting_id,) in found), np.int64, len(found))
+
+
+def read_change(connection: sqlite3.Connection) -> int:
+    """Return the change sequence of a gallery."""
+    return int(connection.execute("SELECT change FROM meta").fetchone()[0])
+
+
+def read_changes(connection: sqlite3.Connection, dimension: int, sequence: int) -> Changes:
+    """Read what happened after a state of the gallery; see ``Gallery.changes_since``."""
+    added = connection.execute(
+        """
+        SELECT v.sighting_id, v.value FROM sighting s JOIN vector v ON v.sighting_id = s.id WHERE s.change > ?
+        """,
+        (sequence,),
+    )
+    ids, vectors = _gather(added, dimension)
+    removed = connection.execute(
+        "SELECT sighting_id FROM removed WHERE change > ? ORDER BY sighting_id", (sequence,)
+    ).fetchall()
+    gone = np.fromiter((sighting_id for (sighting_id,) in removed), np.int64, len(removed))
+    return Changes(read_change(connection), ids, vectors, gone)
+
+
+def _gather(cursor: sqlite3.Cursor, dimension: int) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
+    found = cursor.fetchall()
+    ids = np.fromiter((sighting_id for sighting_id, _ in found), np.int64, len(found))
+    vectors = decode_vectors([value for _, value in found], dimension)
+    if (ids[1:] < ids[:-1]).any():
+        order = np.argsort(ids, kind="stable")
+        ids, vectors = ids[order], vectors[order]
+    return ids, vectors
