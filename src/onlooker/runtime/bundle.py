@@ -323,7 +323,8 @@ def _essentials(source: Path, content: dict[str, Any]) -> _Essentials:
 
 def _take(source: Path, part: dict[str, Any], key: str, kind: type, prefix: str = "") -> Any:
     value: Any = part.get(key)
-    if not isinstance(value, kind) or isinstance(value, bool) or (kind is int and value < 1):
+    right = isinstance(value, kind) and not isinstance(value, bool)
+    if not right or (kind is int and int(value) < 1):
         names = {dict: "an object", str: "a text", int: "a whole number above 0"}
         raise BundleError(f"{source}: {prefix}{key} is {value!r} and not {names[kind]}; make the bundle again")
     return value

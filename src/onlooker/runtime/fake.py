@@ -51,14 +51,9 @@ SYNONYMS: dict[str, str] = {
     "olive": "green",
 }
 
-UPPER_WORDS = frozenset(
-    ("shirt", "tshirt", "tee", "blouse", "top", "jacket", "coat", "sweater", "jumper", "cardigan", "hoodie", "vest")
-    + ("blazer", "parka", "pullover", "upper")
-)
-LOWER_WORDS = frozenset(
-    ("trousers", "pants", "jeans", "skirt", "shorts", "leggings", "chinos", "slacks", "culottes", "lower")
-)
-BOTH_WORDS = frozenset(("dress", "suit", "robe", "gown", "overall", "jumpsuit", "clothes", "outfit"))
+UPPER = re.compile(r"shirt|tshirt|tee|blouse|top|jacket|coat|sweater|jumper|cardigan|hoodie|vest|blazer|parka|upper")
+LOWER = re.compile(r"trousers|pants|jeans|skirt|shorts|leggings|chinos|slacks|culottes|lower")
+BOTH = re.compile(r"dress|suit|robe|gown|overall|jumpsuit|clothes|outfit")
 
 _SMALL = 0.05
 """Share of what is not colour: enough to break ties, too little to turn a ranking."""
@@ -150,10 +145,12 @@ def _colours_of(words: Sequence[str]) -> NDArray[np.float64]:
         colour = SYNONYMS.get(word, word)
         if colour in COLOURS:
             waiting.append(colour)
-        elif word in UPPER_WORDS | LOWER_WORDS | BOTH_WORDS:
+            continue
+        upper, lower, both = (kind.fullmatch(word) is not None for kind in (UPPER, LOWER, BOTH))
+        if upper or lower or both:
             for name in waiting:
-                parts[0, names.index(name)] += word not in LOWER_WORDS
-                parts[1, names.index(name)] += word not in UPPER_WORDS
+                parts[0, names.index(name)] += upper or both
+                parts[1, names.index(name)] += lower or both
             waiting = []
     if not parts.any():
         for name in waiting:
