@@ -230,7 +230,7 @@ def open_encoder(
 
     Args:
         bundle: A bundle folder; None takes the environment's ``ONLOOKER_BUNDLE``, and without that the shipped one. The
-            text "fake" opens ``onlooker.runtime.fake.FakeEncoder``, for trials without a model (a folder of that name is
+            text "fake" opens ``onlooker.runtime.fake.FakeEncoder``, for trials without a model (a folder of the name is
             "./fake").
         provider: As for ``Encoder.open``.
         threads: As for ``Encoder.open``.
