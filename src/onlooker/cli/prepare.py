@@ -54,7 +54,7 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     show_list: Annotated[bool, typer.Option("--list", help="List the datasets with their layouts and terms.")] = False,
 ) -> None:
-    """Read a published dataset, check it, and write a manifest: one JSON line per picture with texts, person, split, box and mask.
+    """Read a published dataset, check it, and write its manifest: a JSON line per picture with all that is known of it.
 
     \b
     The report compares the counts with the published ones and names missing and unreadable pictures (which are
@@ -114,17 +114,20 @@ def _list(as_json: bool) -> None:
 def _print(report: Report) -> None:
     print(f"{report.dataset} in {report.root}")
     print(f"  annotations  {', '.join(Path(file).name for file in report.files)}")
-    names = [name for name in report.read if report.read[name] or name in report.published]
+    read = report.read
+    # Records are worth a line only where they are not the pictures again.
+    same = {name for name in read if name.endswith("records") and read[name] == read[name.replace("records", "images")]}
+    names = [name for name in [*read, *report.published] if read.get(name, 0) or name in report.published]
+    names = [name for name in dict.fromkeys(names) if name not in same]
     width = max(len(name) for name in names)
     print(f"  {'':{width}}  {'published':>10}  {'read':>10}  {'kept':>10}")
     for name in names:
         published = f"{report.published[name]:,}" if name in report.published else "-"
-        print(f"  {name:{width}}  {published:>10}  {report.read[name]:>10,}  {report.kept.get(name, 0):>10,}")
+        print(f"  {name:{width}}  {published:>10}  {read.get(name, 0):>10,}  {report.kept.get(name, 0):>10,}")
     for kind, counts in report.texts.items():
         if counts["read"]:
-            print(
-                f"  {kind}: {counts['changed']:,} tidied, {counts['empty']:,} empty and {counts['doubled']:,} doubled dropped"
-            )
+            tidied, empty, doubled = (f"{counts[what]:,}" for what in ("changed", "empty", "doubled"))
+            print(f"  {kind}: {tidied} tidied, {empty} empty and {doubled} doubled dropped")
     if report.pictures["looked_for"]:
         how = "opened" if report.pictures["opened"] else "found (not opened)"
         print(
@@ -135,7 +138,7 @@ def _print(report: Report) -> None:
         print("  pictures: not looked for")
     print("  splits: " + ", ".join(f"{split} {count:,}" for split, count in report.splits.items()))
     for finding in report.findings:
-        print(f"  {finding.level}: {finding.count:,} {finding.message}")
+        print(f"  {finding.level}: {finding.message} ({finding.count:,})")
         for example in finding.examples:
             print(f"    {example}")
         if finding.examples and finding.count > len(finding.examples):

@@ -74,10 +74,10 @@ def check_counts(reading: Reading) -> list[Finding]:
     return _finding("counts", "problem", "counts differ from the published ones", cases)
 
 
-def check_texts(records: Iterable[Record]) -> list[Finding]:
-    """Find records without any text."""
+def check_texts(records: Iterable[Record], *, wanted: bool = True) -> list[Finding]:
+    """Find records without any text; a problem only where texts are ``wanted`` of each."""
     cases = [record.id for record in records if not record.texts()]
-    return _finding("no-text", "problem", "records have no caption and no phrase", cases)
+    return _finding("no-text", "problem" if wanted else "note", "records have no caption and no phrase", cases)
 
 
 def check_ids(reading: Reading) -> list[Finding]:
@@ -98,8 +98,8 @@ def check_ids(reading: Reading) -> list[Finding]:
     findings += _finding(
         "ids-per-caption",
         "problem",
-        "pictures carry a different person id in each of their rows, so the ids count captions; they were left out",
-        [f"{file}: {', '.join(ids[:4])}" for file, ids in reading.conflicts.items()],
+        "pictures carry different person ids in their rows: ids that count captions; they were left out",
+        [f"{name}: {', '.join(ids[:4])}" for name, ids in reading.person_conflicts.items()],
     )
     persons = Counter(record.person_id for record in records if record.person_id is not None)
     if len(persons) > 1 and max(persons.values()) == 1:
@@ -107,9 +107,16 @@ def check_ids(reading: Reading) -> list[Finding]:
             "ids-per-record",
             "problem",
             "no two records share a person id: the ids count records, and every query would have one right answer",
-            list(persons)[: len(persons)],
+            list(persons),
         )
     return findings
+
+
+def check_splits(reading: Reading) -> list[Finding]:
+    """Find pictures that the dataset lists in several splits."""
+    cases = [f"{name}: {', '.join(splits)}" for name, splits in reading.split_conflicts.items()]
+    message = "pictures are listed in several splits; each was kept in the last of train, val, test"
+    return _finding("picture-in-two-splits", "problem", message, cases)
 
 
 def check_people(records: Iterable[Record]) -> list[Finding]:
@@ -139,10 +146,12 @@ def check_leaks(
     findings = _finding(
         "picture-in-two-splits",
         "problem",
-        "pictures are listed in two splits",
+        "pictures have records in several splits",
         [f"{file}: {', '.join(sorted(found))}" for file, found in splits.items() if len(found) > 1],
     )
-    same, near, within = [], [], 0
+    same: list[str] = []
+    near: list[str] = []
+    within = 0
     for one, other in pairs:
         if not splits[one] or not splits[other] or splits[one] == splits[other]:
             within += 1

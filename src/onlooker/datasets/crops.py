@@ -48,12 +48,12 @@ class Item(TypedDict):
 class CropDataset:
     """The records of a manifest as crops with a text.
 
-    In training (``every_text=False``) there is one item per record and its text is drawn at random in every epoch; in evaluation
-    (``every_text=True``) there is one item per text, in order. The random numbers of an item depend on the seed, the epoch and the index
-    alone, so they are the same with any number of workers and after a resume.
+    In training (``every_text=False``) there is one item per record and its text is drawn at random in every epoch; in
+    evaluation (``every_text=True``) there is one item per text, in order. The random numbers of an item depend on the
+    seed, the epoch and the index alone, so they are the same with any number of workers and after a resume.
 
-    Without ``augment`` the pixels are what serving would see: the box cut out and resized once. With it, the cut keeps ``margin`` around
-    the box, for the augmentation to move in.
+    Without ``augment`` the pixels are what serving would see: the box cut out and resized once. With it, the cut keeps
+    ``margin`` around the box, for the augmentation to move in.
     """
 
     def __init__(
@@ -74,7 +74,8 @@ class CropDataset:
         """Make the dataset; no picture is read yet.
 
         Args:
-            manifest: The records, for instance ``Manifest.load(path).split("train")``; those without a wanted text are left out.
+            manifest: The records, for instance ``Manifest.load(path).split("train")``; those without a wanted text are
+                left out.
             spec: Size and way of resizing.
             texts: Which texts to use.
             augment: Changes each sample at random, or None.
@@ -84,7 +85,8 @@ class CropDataset:
             margin: Share of the box's width and height kept on each side of it (0..1). Augmentation can only show
                 surroundings that were kept.
             masks: Read the records' masks for the augmentation (needs SciPy).
-            cache: Keep decoded pictures in memory: at the tower's size without ``augment``, else at up to ``WORKING_SCALE`` times it.
+            cache: Keep decoded pictures in memory: at the tower's size without ``augment``, else at up to
+                ``WORKING_SCALE`` times it.
             cache_bytes: Upper bound for that; pictures beyond it are read from disk each time. Worker processes share
                 what ``preload`` has read before they start; what they read themselves each of them keeps.
 
@@ -161,7 +163,17 @@ class CropDataset:
         }
 
     def pixels(self, record: int) -> NDArray[np.uint8]:
-        """Return the picture of one record as serving would see it, uint8 (spec.height, spec.width, 3), never augmented or cached."""
+        """Return the picture of one record as serving would see it: never augmented, never from the cache.
+
+        Args:
+            record: Index into the manifest's records.
+
+        Returns:
+            uint8 (spec.height, spec.width, 3).
+
+        Raises:
+            PictureError: If it cannot be read.
+        """
         about = self.manifest.records[record]
         sample = sample_of(about, read_picture(self.manifest.path(about)))
         return np.ascontiguousarray(resize(np.ascontiguousarray(cut(sample, sample.box).rgb), self.spec))

@@ -1,7 +1,7 @@
 """The manifest: one JSON Lines file that says which pictures a dataset has and what is known of each.
 
 The first line is a header (format, dataset, root, terms, number of records), every further line one record. JSON Lines
-can be read by eye and by ``grep``, compared by ``diff``, written and read as a stream, and needs no dependency on the small device.
+can be read by eye and by ``grep``, compared by ``diff``, written and read as a stream, and needs no further dependency.
 """
 
 from __future__ import annotations
@@ -141,7 +141,8 @@ class Manifest:
     def save(self, path: Path) -> None:
         """Write the manifest, under a temporary name first.
 
-        A relative root is written relative to the manifest's folder, so that the two can be moved together; an absolute one as it is.
+        A relative root is written relative to the manifest's folder, so that the two can be moved together; an absolute
+        one as it is.
 
         Args:
             path: The file to write.
@@ -165,8 +166,8 @@ class Manifest:
             path: The file.
 
         Raises:
-            DataError: If the file cannot be read, is no manifest, is of a newer format, is cut off, has a broken line, or
-                has the same id twice.
+            DataError: If the file cannot be read, is no manifest, is of a newer format, is cut off, has a broken line,
+                or has the same id twice.
         """
         path = Path(path)
         try:
@@ -183,8 +184,8 @@ class Manifest:
             ) from error
         if len(records) != header.records:
             raise DataError(
-                f"{path} has {len(records)} records but its first line promises {header.records}: it was cut off or edited; "
-                "prepare it again or correct the number"
+                f"{path} has {len(records)} records but its first line promises {header.records}: "
+                "it was cut off or edited; prepare it again or correct the number"
             )
         check_unique_ids(records, str(path))
         root = Path(header.root)

@@ -114,7 +114,12 @@ def prepare(
     if not reading.records:
         raise DataError(f"{reading.files[0] if reading.files else root} describes no picture")
     check_unique_ids(reading.records, str(reading.files[0]))
-    findings = checks.check_counts(reading) + checks.check_ids(reading) + checks.check_texts(reading.records)
+    findings = [
+        *checks.check_counts(reading),
+        *checks.check_ids(reading),
+        *checks.check_splits(reading),
+        *checks.check_texts(reading.records, wanted=not options.people),
+    ]
     records = reading.records
     pictures = PictureCheck(opened=False)
     pairs: list[tuple[str, str]] = []

@@ -39,7 +39,8 @@ class Reading:
         published: What the publisher counts: "images", "captions", "phrases", "people", each also for one split ("train
             images"); empty where unknown.
         notes: Remarks for the report, one sentence each.
-        conflicts: Pictures whose rows carry different person ids, with those ids.
+        person_conflicts: Records whose rows carry different person ids, with those ids.
+        split_conflicts: Records that are listed in several splits, with those splits.
         files: The annotation files that were read.
     """
 
@@ -48,7 +49,8 @@ class Reading:
     phrases: TextCounts = field(default_factory=TextCounts)
     published: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    conflicts: dict[str, list[str]] = field(default_factory=dict)
+    person_conflicts: dict[str, list[str]] = field(default_factory=dict)
+    split_conflicts: dict[str, list[str]] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
 
     def clean_captions(self, texts: Iterable[str]) -> list[str]:

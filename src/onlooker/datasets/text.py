@@ -17,9 +17,10 @@ _JOINED_SENTENCES = re.compile(r"(?<=[a-z])\.(?=[A-Z][a-z ])")
 def clean_text(text: str) -> str:
     """Bring one caption or phrase into its stored form.
 
-    Control and format characters (zero-width marks, byte order marks, soft hyphens), lone surrogates and unassigned code
-    points go, the rest becomes Unicode NFC, every run of white space one space, and the space before a closing mark goes.
-    Words, case and punctuation stay as they were. Cleaning twice changes nothing more.
+    Control and format characters (zero-width marks, byte order marks, soft hyphens), lone surrogates and unassigned
+    code points go, the rest becomes Unicode NFC, every run of white space one space, the space before a closing mark
+    goes, and joined sentences get one between them. Words, case and punctuation stay. Cleaning twice changes nothing
+    more.
 
     Args:
         text: Any text.
@@ -27,8 +28,9 @@ def clean_text(text: str) -> str:
     Returns:
         The cleaned text; empty if nothing was left.
     """
-    kept = "".join(_kept(character) for character in text)
-    kept = _SPACES.sub(" ", unicodedata.normalize("NFC", kept)).strip()
+    if not (text.isascii() and text.isprintable()):
+        text = unicodedata.normalize("NFC", "".join(_kept(character) for character in text))
+    kept = _SPACES.sub(" ", text).strip()
     kept = _JOINED_SENTENCES.sub(". ", kept)
     return _SPACE_BEFORE_MARK.sub("", kept)
 
