@@ -22,6 +22,9 @@ CSV_COLUMNS = (
 DIGITS = 6
 """Decimals of similarities and confidences; a float16 vector carries no more than four."""
 
+RIGHT_ALIGNED = frozenset({"#", "similarity", "confidence", "sighting", "at"})
+"""Columns of the table for people whose cells end at the right."""
+
 Answer = tuple[str, Sequence[Match]]
 """A query with its matches."""
 
@@ -109,9 +112,9 @@ def table_of(matches: Sequence[Match]) -> tuple[list[str], list[list[str]]]:
     """Return the heading and the rows of a table for people; columns in which nothing is known are left out.
 
     Returns:
-        Heading and rows, all text: rank, similarity, confidence, sighting, camera, time, place in the video, source.
+        Heading and rows, all text: rank, similarity, confidence, sighting, camera, time, place in the video, file name.
     """
-    heading = ["#", "similarity", "confidence", "sighting", "camera", "time", "at", "source"]
+    heading = ["#", "similarity", "confidence", "sighting", "camera", "time", "at", "file"]
     rows = [
         [
             str(match.rank),
@@ -121,7 +124,7 @@ def table_of(matches: Sequence[Match]) -> tuple[list[str], list[list[str]]]:
             match.sighting.camera,
             local_time(match.sighting.time),
             clock(match.sighting.time_s),
-            match.sighting.source,
+            file_name(match.sighting.source),
         ]
         for match in matches
     ]
@@ -134,13 +137,12 @@ def to_text(matches: Sequence[Match]) -> str:
     heading, rows = table_of(matches)
     lines = [heading, *rows]
     widths = [max(_width(line[column]) for line in lines) for column in range(len(heading))]
-    right = {"#", "similarity", "confidence", "sighting", "at"}
     text = []
     for line in lines:
         cells = []
         for name, cell, width in zip(heading, line, widths, strict=True):
             space = " " * (width - _width(cell))
-            cells.append(space + cell if name in right else cell + space)
+            cells.append(space + cell if name in RIGHT_ALIGNED else cell + space)
         text.append("  ".join(cells).rstrip())
     return "\n".join(text)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,7 +21,7 @@ MAX_MATCHES = 60
 COLUMNS = 5
 MARGIN, GAP = 40, 20
 CARD_WIDTH, CROP_HEIGHT, PAD = 208, 312, 10
-CAPTION_HEIGHT = 92
+CAPTION_HEIGHT = 112
 CARD_HEIGHT = CROP_HEIGHT + CAPTION_HEIGHT
 RADIUS = 10
 
@@ -34,8 +35,7 @@ TITLE, SUBTITLE, SCORE, SMALL = 30, 16, 20, 13
 WIDE_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "arial.ttf")
 """Fonts to look for on the machine when a text has letters that Pillow's own font, a Latin one, lacks."""
 
-_LATIN_END = 0x250
-_PUNCTUATION = range(0x2010, 0x2027)
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def draw_sheet(gallery: Gallery, query: str, matches: Sequence[Match]) -> Image.Image:
@@ -97,7 +97,7 @@ def _draw_card(sheet: Image.Image, left: int, top: int, crop: bytes, match: Matc
     panel = (left + PAD, top + PAD, right - PAD, top + CROP_HEIGHT)
     _paste_crop(sheet, panel, crop)
     colour = BEST if match.rank == 1 else INK
-    _draw_badge(pen, panel[0] + 8, panel[1] + 8, str(match.rank), colour)
+    _draw_badge(sheet, panel[0] + 8, panel[1] + 8, str(match.rank), colour)
 
     inner, y = right - left + 1 - 2 * PAD, panel[3] + 10
     score = f"{match.similarity:.3f}"
@@ -112,18 +112,26 @@ def _draw_card(sheet: Image.Image, left: int, top: int, crop: bytes, match: Matc
     if filled - panel[0] >= 4:
         pen.rounded_rectangle((panel[0], bar, filled, bar + 4), 2, ACCENT)
     sighting = match.sighting
-    known = local_time(sighting.time) or clock(sighting.time_s) or f"sighting {sighting.id}"
-    where = sighting.camera if sighting.time_s is None else f"{sighting.camera}  {clock(sighting.time_s)}"
-    for line, shade, offset in ((where, INK, 12), (known, SOFT, 29), (file_name(sighting.source), FAINT, 46)):
+    place = f"{file_name(sighting.source)}  {clock(sighting.time_s)}".rstrip()
+    lines = [(sighting.camera, INK), (local_time(sighting.time), SOFT), (place, FAINT)]
+    for row, (line, shade) in enumerate((line, shade) for line, shade in lines if line):
         font = font_for(line, SMALL)
-        pen.text((panel[0], bar + offset), shorten(line, font, inner), shade, font)
+        pen.text((panel[0], bar + 13 + row * 18), shorten(line, font, inner), shade, font)
 
 
-def _draw_badge(pen: ImageDraw.ImageDraw, left: int, top: int, text: str, colour: str) -> None:
+def _draw_badge(sheet: Image.Image, left: int, top: int, text: str, colour: str) -> None:
     font = font_for(text, SMALL + 2)
     width, height = max(26, round(font.getlength(text)) + 16), 26
-    pen.rounded_rectangle((left, top, left + width, top + height), height // 2, colour)
-    pen.text((left + width / 2, top + height / 2), text, "#ffffff", font, anchor="mm")
+    sheet.paste(colour, (left, top), _rounded(width, height, height // 2))
+    middle = (left + width / 2, top + height / 2)
+    ImageDraw.Draw(sheet).text(middle, text, "#ffffff", font, anchor="mm")
+
+
+def _rounded(width: int, height: int, radius: int) -> Image.Image:
+    """Return the mask of a rectangle with round corners, drawn four times as large so that its edge is smooth."""
+    mask = Image.new("L", (width * 4, height * 4))
+    ImageDraw.Draw(mask).rounded_rectangle((0, 0, width * 4 - 1, height * 4 - 1), radius * 4, 255)
+    return mask.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _paste_crop(sheet: Image.Image, panel: tuple[int, int, int, int], crop: bytes) -> None:
@@ -142,27 +150,28 @@ def _paste_crop(sheet: Image.Image, panel: tuple[int, int, int, int], crop: byte
         size = (max(1, round(person.width * scale)), max(1, round(person.height * scale)))
         person = person.resize(size, Image.Resampling.LANCZOS)
         picture.paste(person, ((width - size[0]) // 2, (height - size[1]) // 2))
-    mask = Image.new("L", (width * 4, height * 4))
-    ImageDraw.Draw(mask).rounded_rectangle((0, 0, width * 4 - 1, height * 4 - 1), 6 * 4, 255)
-    sheet.paste(picture, panel[:2], mask.resize((width, height), Image.Resampling.LANCZOS))
-
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+    sheet.paste(picture, panel[:2], _rounded(width, height, 6))
 
 
 def font_for(text: str, size: int) -> Font:
-    """Return a font of a size in pixels that has the letters of a text, as far as this machine has one."""
-    return _font(all(ord(letter) < _LATIN_END or ord(letter) in _PUNCTUATION for letter in text), size)
+    """Return the font of a size in pixels that has the most letters of a text: Pillow's own, or one of this machine."""
+    letters = set(text)
+    return max(_fonts(size), key=lambda font: sum(_has(font, letter) for letter in letters))
 
 
-@lru_cache(maxsize=32)
-def _font(latin: bool, size: int) -> Font:
-    for name in () if latin else WIDE_FONTS:
-        try:
-            return ImageFont.truetype(name, size)
-        except OSError:
-            continue
-    return ImageFont.load_default(size)
+@lru_cache(maxsize=16)
+def _fonts(size: int) -> list[Font]:
+    fonts: list[Font] = [ImageFont.load_default(size)]
+    for name in WIDE_FONTS:
+        with suppress(OSError):
+            fonts.append(ImageFont.truetype(name, size))
+    return fonts
+
+
+@lru_cache(maxsize=4096)
+def _has(font: Font, letter: str) -> bool:
+    """Say whether a font has a letter: it draws something else than for a code point that no font has."""
+    return letter.isspace() or bytes(font.getmask(letter)) != bytes(font.getmask("\U0010fffe"))
 
 
 def wrap(text: str, font: Font, width: float, lines: int = 4) -> list[str]:

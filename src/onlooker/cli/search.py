@@ -1,0 +1,252 @@
+"""``onlooker search``: find the people in a gallery who fit a description.
+
+Modules are imported where they are needed: over a small gallery, importing is most of what a search costs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+if TYPE_CHECKING:
+    from onlooker.gallery.results import Answer
+    from onlooker.gallery.search import Match
+    from onlooker.gallery.store import Gallery
+
+
+def run(
+    gallery: Annotated[
+        Path,
+        typer.Option("--gallery", "-g", metavar="FILE", help="Gallery made by `onlooker index`.", show_default=False),
+    ],
+    text: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(metavar="[TEXT]", help="The person in words, best in quotes.", show_default=False),
+    ] = None,
+    top: Annotated[int, typer.Option("--top", "-n", help="How many matches at most.")] = 10,
+    camera: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Only this camera; may be repeated.", show_default=False),
+    ] = None,
+    source: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Only this photo or video, by its path or file name; may be repeated.", show_default=False),
+    ] = None,
+    since: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="TIME",
+            help="Seen then or later: 2026-05-17, 2026-05-17T14:30 (local time, or with a zone: ...Z, ...+02:00), "
+            "or how long ago: 45s, 30min, 2h, 3d, 1w. Sightings without a known time are left out.",
+            show_default=False,
+        ),
+    ] = None,
+    until: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="TIME", help="Seen then or earlier; a date means to its end.", show_default=False),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON; with --queries one line of JSON a query.")] = False,
+    csv: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE", help="Write the matches as CSV, a row each.", show_default=False),
+    ] = None,
+    sheet: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="FILE.png",
+            help="Draw the matches as a contact sheet; with --queries one a query: FILE-1.png, FILE-2.png ...",
+            show_default=False,
+        ),
+    ] = None,
+    queries: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="FILE",
+            help='Search for many at once: a file with a line {"query": "..."} or a plain text for each.',
+            show_default=False,
+        ),
+    ] = None,
+    bundle: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="DIR",
+            help='Folder of another bundle ("fake": colours of clothes, without a model).  [default: the shipped one]',
+            show_default=False,
+        ),
+    ] = None,
+    threads: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Threads to use.  [default: one a core]", show_default=False),
+    ] = None,
+) -> None:
+    """Find the people in a gallery who fit a description.
+
+    Prints the best matches with their similarity: the cosine between the description and the person. Higher is better,
+    but it is no probability. Filters narrow what is searched, not what is shown: the top ten of one camera are ten
+    wherever it has seen so many.
+
+    \b
+    Examples:
+      onlooker search "woman in a long grey cardigan, dark boots" --gallery people.db
+      onlooker search "man with a red backpack" -g people.db --camera entrance --since 2h
+      onlooker search "child in a yellow raincoat" -g people.db --since 2026-05-17 --until 2026-05-18 --json
+      onlooker search "blue dress" -g people.db --top 20 --csv matches.csv --sheet matches.png
+      onlooker search --queries wanted.jsonl -g people.db --json > answers.jsonl
+
+    \b
+    Exit codes:
+      0  answered, also where nobody matches
+      2  the gallery, the bundle, a filter or the query cannot be used
+    """  # noqa: D301
+    from onlooker.errors import ConfigError, QueryError
+
+    if (text is None) == (queries is None):
+        raise QueryError("give one description, or many with --queries FILE; exactly one of the two")
+    if top < 1:
+        raise QueryError(f"--top {top} asks for nothing; give 1 or more")
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise ConfigError(f"--sheet {sheet} is no PNG; give a name that ends in .png")
+    if threads is not None:
+        _limit_threads(threads)
+
+    from onlooker.gallery.filters import Filter, parse_moment
+
+    kept = Filter(
+        cameras=tuple(camera or ()),
+        sources=tuple(source or ()),
+        since=None if since is None else parse_moment(since, name="--since"),
+        until=None if until is None else parse_moment(until, name="--until", end=True),
+    )
+    texts = _texts(text, queries)
+
+    from onlooker.gallery.search import search
+    from onlooker.gallery.store import Gallery
+    from onlooker.runtime.encoder import bundle_name_of, open_encoder
+
+    encoder = open_encoder(bundle, threads=threads)
+    with Gallery.open(
+        gallery,
+        encoder_id=encoder.bundle_id,
+        dimension=encoder.dimension,
+        bundle_name=bundle_name_of(encoder),
+        read_only=True,
+    ) as opened:
+        found = search(opened, encoder.encode_texts(texts), top, kept)
+        answers = list(zip(texts, found, strict=True))
+        if json:
+            _print_json(answers, lines=queries is not None)
+        else:
+            _print_tables(opened, answers)
+        if csv is not None:
+            _write_csv(csv, answers)
+        if sheet is not None:
+            _write_sheets(sheet, opened, answers, numbered=queries is not None)
+
+
+def _limit_threads(threads: int) -> None:
+    """Keep the linear algebra to as many threads; it reads these before it is first loaded, and never again."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(threads)
+
+
+def _texts(text: str | None, queries: Path | None) -> list[str]:
+    if queries is not None:
+        from onlooker.gallery.queries import read_queries
+
+        return read_queries(queries)
+    assert text is not None
+    if not text.strip():
+        from onlooker.errors import QueryError
+
+        raise QueryError('the query is empty; describe a person in words, such as "woman in a red coat"')
+    return [text.strip()]
+
+
+def _print_json(answers: Sequence[Answer], *, lines: bool) -> None:
+    from onlooker.gallery.results import to_json, to_json_line
+
+    for query, matches in answers:
+        print(to_json_line(query, matches) if lines else to_json(query, matches))
+
+
+def _print_tables(gallery: Gallery, answers: Sequence[Answer]) -> None:
+    for number, (query, matches) in enumerate(answers):
+        if number:
+            print()
+        _print_table(gallery, query, matches)
+
+
+def _print_table(gallery: Gallery, query: str, matches: Sequence[Match]) -> None:
+    from onlooker.gallery.results import to_text
+    from onlooker.gallery.search import is_nobody
+
+    heading = f"{query}"
+    if not matches:
+        print(f"{heading}\nNobody: no sighting in {gallery.path} passes the filters.")
+        return
+    if is_nobody(matches):
+        heading += "\nProbably nobody here fits; the nearest are:"
+    if not sys.stdout.isatty():
+        print(f"{heading}\n{to_text(matches)}")
+        return
+    _print_rich(heading, matches)
+
+
+def _print_rich(heading: str, matches: Sequence[Match]) -> None:
+    """Print a table that fits itself to the width of the terminal; only there, since rich takes long to import."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from onlooker.gallery.results import RIGHT_ALIGNED, table_of
+
+    columns, rows = table_of(matches)
+    title = Text(heading, "bold")
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, padding=(0, 1, 0, 0))
+    for name in columns:
+        right = name in RIGHT_ALIGNED
+        wide = name in ("camera", "file")
+        table.add_column(name, justify="right" if right else "left", no_wrap=not wide, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row), style="bold" if row is rows[0] else "")
+    Console().print(table)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn a failed write into an error that names the file asked for, not the temporary one beside it."""
+    try:
+        yield
+    except OSError as error:
+        from onlooker.errors import ConfigError
+
+        raise ConfigError(f"{path} cannot be written ({error.strerror or error}); give another place") from error
+
+
+def _write_csv(path: Path, answers: Sequence[Answer]) -> None:
+    from onlooker.cli.console import note
+    from onlooker.gallery.results import write_csv
+
+    with _naming(path):
+        write_csv(path, answers)
+    rows = sum(len(matches) for _, matches in answers)
+    note(f"{path}: {rows} row{'' if rows == 1 else 's'}")
+
+
+def _write_sheets(path: Path, gallery: Gallery, answers: Sequence[Answer], *, numbered: bool) -> None:
+    from onlooker.cli.console import note
+    from onlooker.gallery.sheet import write_sheet
+
+    digits = len(str(len(answers)))
+    for number, (query, matches) in enumerate(answers, start=1):
+        target = path.with_stem(f"{path.stem}-{number:0{digits}d}") if numbered else path
+        with _naming(target):
+            write_sheet(target, gallery, query, matches)
+        note(f"{target}: {query}")
