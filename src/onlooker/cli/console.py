@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
-Advance = Callable[[float], None]
-"""Call with the number of steps done since the last call."""
+class Advance(Protocol):
+    """Moves a progress bar on."""
+
+    def __call__(self, steps: float, text: str = "") -> None:
+        """Count steps done since the last call, and show a few words beside the bar."""
+        ...
 
 
 def note(text: str) -> None:
@@ -16,19 +21,20 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def progress(description: str, total: float | None, *, unit: str = "") -> Iterator[Advance]:
+def progress(description: str, total: float | None, *, unit: str = "", done: float = 0) -> Iterator[Advance]:
     """Show a progress bar with count, rate and time left while the block runs; nothing where stderr is no terminal.
 
     Args:
         description: What is being done, a few words.
         total: The number of steps, or None where it is not known.
-        unit: What a step is, for the rate ("photos").
+        unit: What a step is ("photos").
+        done: Steps that were done before (after a resume).
 
     Yields:
         A function to call with the number of steps done since the last call.
     """
     if not sys.stderr.isatty():
-        yield lambda steps: None
+        yield lambda steps, text="": None
         return
     from rich.console import Console
     from rich.progress import (
@@ -48,11 +54,12 @@ def progress(description: str, total: float | None, *, unit: str = "") -> Iterat
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(description, total=total)
+        task = bar.add_task(description, total=total, completed=done, text="")
 
-        def advance(steps: float) -> None:
-            bar.advance(task, steps)
+        def advance(steps: float, text: str = "") -> None:
+            bar.update(task, advance=steps, text=text)
 
         yield advance

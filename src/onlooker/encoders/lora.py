@@ -1,0 +1,164 @@
+"""LoRA adapters on the towers' backbones, as PEFT makes them, and merging them away for serving."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from onlooker.encoders.config import LoraConfig
+from onlooker.encoders.dual import DualEncoder
+from onlooker.errors import ConfigError, DataError, TrainingError
+
+TOWERS = ("image", "text")
+MERGE_TOLERANCE = 1e-4
+"""Largest allowed difference between merged and unmerged unit vectors (fp32 rounding in deep towers stays far below)."""
+
+
+def add_adapters(model: DualEncoder) -> DualEncoder:
+    """Wrap the backbones that the model's configuration names in PEFT adapters; their own weights are frozen.
+
+    Args:
+        model: A dual encoder without adapters; changed in place.
+
+    Returns:
+        The same model.
+
+    Raises:
+        ConfigError: ``targets`` name no layer of the tower.
+    """
+    from peft import LoraConfig as PeftLoraConfig
+    from peft import get_peft_model
+
+    for name, settings in _adapted(model):
+        tower = getattr(model, f"{name}_tower")
+        peft_config = PeftLoraConfig(
+            r=settings.rank,
+            lora_alpha=settings.alpha,  # type: ignore[arg-type]  # peft annotates int and computes with any number
+            lora_dropout=settings.dropout,
+            target_modules=list(settings.targets),
+        )
+        try:
+            tower.backbone = get_peft_model(tower.backbone, peft_config)
+        except ValueError as error:
+            known = sorted({path.rsplit(".", 1)[-1] for path, _ in tower.backbone.named_modules()} - {""})
+            raise ConfigError(
+                f"lora.{name}.targets = {list(settings.targets)}: no layer to adapt in this tower; its layers are {known}"
+            ) from error
+    return model
+
+
+def save_adapters(model: DualEncoder, folder: Path) -> list[Path]:
+    """Write each tower's adapters in PEFT's format (``adapter_config.json``, ``adapter_model.safetensors``).
+
+    They load with ``peft.PeftModel.from_pretrained(backbone, folder / "image")``.
+
+    Args:
+        model: A dual encoder with adapters.
+        folder: Gets one sub-folder a tower.
+
+    Returns:
+        The sub-folders written; empty where the model has no adapters.
+    """
+    written = []
+    for name in TOWERS:
+        backbone: Any = getattr(model, f"{name}_tower").backbone
+        if hasattr(backbone, "peft_config"):
+            backbone.save_pretrained(folder / name)
+            written.append(folder / name)
+    return written
+
+
+def load_adapters(model: DualEncoder, folder: Path) -> DualEncoder:
+    """Put saved adapters on a model that has none.
+
+    Args:
+        model: A dual encoder without adapters; changed in place.
+        folder: What ``save_adapters`` wrote.
+
+    Returns:
+        The same model.
+
+    Raises:
+        DataError: No adapters lie there.
+    """
+    from peft import PeftModel
+
+    found = [name for name in TOWERS if (folder / name / "adapter_config.json").is_file()]
+    if not found:
+        raise DataError(f"{folder}: no adapters here; expected image/ or text/ with adapter_config.json")
+    for name in found:
+        tower = getattr(model, f"{name}_tower")
+        tower.backbone = PeftModel.from_pretrained(tower.backbone, folder / name)
+    return model
+
+
+def has_adapters(model: DualEncoder) -> bool:
+    """Tell whether a tower carries adapters."""
+    return any(hasattr(getattr(model, f"{name}_tower").backbone, "peft_config") for name in TOWERS)
+
+
+def merged(model: DualEncoder) -> DualEncoder:
+    """Return a copy in fp32 and evaluation mode whose adapters are merged into the weights; the model stays as it is.
+
+    Each adapter is merged with PEFT's NaN check, and the merged backbone must give what the unmerged one gives.
+
+    Args:
+        model: A dual encoder, with or without adapters.
+
+    Raises:
+        TrainingError: An adapter holds NaN, or merged and unmerged vectors differ by more than ``MERGE_TOLERANCE``.
+    """
+    unmerged = copy.deepcopy(model).float().eval()
+    plain = copy.deepcopy(unmerged)
+    for name in TOWERS:
+        tower = getattr(plain, f"{name}_tower")
+        if hasattr(tower.backbone, "peft_config"):
+            try:
+                tower.backbone = tower.backbone.merge_and_unload(safe_merge=True)
+            except ValueError as error:
+                raise TrainingError(f"the {name} tower's adapters cannot be merged: {error}") from error
+    if has_adapters(model):
+        difference = _largest_difference(unmerged, plain)
+        if not difference <= MERGE_TOLERANCE:
+            raise TrainingError(
+                f"merged and unmerged vectors differ by {difference:.2g}, more than {MERGE_TOLERANCE:g}; do not use this checkpoint"
+            )
+    return plain.requires_grad_(False)
+
+
+def probe_inputs(model: DualEncoder, count: int = 4) -> tuple[Tensor, Tensor, Tensor]:
+    """Return random pixels, token ids and a mask that fit a model, from a fixed seed, for comparing two forms of it."""
+    generator = torch.Generator().manual_seed(0)
+    image = model.config.image
+    pixels = torch.randn(count, 3, image.height, image.width, generator=generator)
+    length = min(12, model.config.text.max_tokens)
+    vocabulary = _vocabulary(model.text_tower.backbone)
+    ids = torch.randint(0, vocabulary, (count, length), generator=generator)
+    # CLIP pools at its end token; the last id of its vocabulary is that token in every published checkpoint.
+    ids[:, -1] = vocabulary - 1
+    mask = torch.ones_like(ids)
+    return pixels, ids, mask
+
+
+def _vocabulary(backbone: nn.Module) -> int:
+    settings: Any = backbone.config
+    return int(settings.vocab_size)
+
+
+@torch.inference_mode()
+def _largest_difference(first: DualEncoder, second: DualEncoder) -> float:
+    pixels, ids, mask = probe_inputs(second)
+    images = (first.encode_images(pixels) - second.encode_images(pixels)).abs().max()
+    texts = (first.encode_texts(ids, mask) - second.encode_texts(ids, mask)).abs().max()
+    return float(torch.maximum(images, texts))
+
+
+def _adapted(model: DualEncoder) -> list[tuple[str, LoraConfig]]:
+    lora = model.config.lora
+    if lora is None:
+        return []
+    return [(name, settings) for name in TOWERS if (settings := getattr(lora, name)) is not None]

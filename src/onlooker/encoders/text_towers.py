@@ -1,0 +1,117 @@
+"""Text towers: token ids in, one feature vector a text out. Each has ``width`` and ``backbone``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from onlooker.encoders.config import PACKAGE, RANDOM, TextTowerConfig
+from onlooker.encoders.pooling import AttentionPooling, masked_mean
+from onlooker.encoders.pretrained import load_pretrained, minilm_folder
+
+
+class TextTower(nn.Module):
+    """Base of the text towers.
+
+    Attributes:
+        backbone: The pretrained network; LoRA adapters go here.
+        width: Channels of the feature vector.
+    """
+
+    backbone: nn.Module
+    width: int
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Encode token ids, int64 [n, tokens], and their mask to features, float [n, self.width]."""
+        raise TypeError(f"{type(self).__name__} has no forward")
+
+
+class TransformerTextTower(TextTower):
+    """DistilBERT or MiniLM in the Hugging Face form, pooled to one vector, with optional layers of its own on top."""
+
+    def __init__(self, config: TextTowerConfig, saved: dict[str, Any] | None = None) -> None:
+        super().__init__()
+        self.backbone = _backbone(config, saved)
+        settings: Any = self.backbone.config
+        hidden = settings.hidden_size
+        self.pooling = config.pooling
+        self.extra: nn.TransformerEncoder | None = None
+        if config.extra_layers:
+            layer = nn.TransformerEncoderLayer(
+                hidden, nhead=6 if hidden % 6 == 0 else 4, dim_feedforward=2 * hidden, activation="gelu", batch_first=True
+            )
+            self.extra = nn.TransformerEncoder(layer, config.extra_layers, enable_nested_tensor=False)
+        self.attention = AttentionPooling(hidden, config.queries) if config.pooling == "attention" else None
+        self.width = hidden + (self.attention.out_width if self.attention is not None else 0)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Encode; see the base class."""
+        states: Tensor = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        if self.extra is not None:
+            states = self.extra(states, src_key_padding_mask=attention_mask == 0)
+        if self.pooling == "first":
+            return states[:, 0]
+        mean = masked_mean(states, attention_mask)
+        if self.attention is None:
+            return mean
+        return torch.cat([mean, self.attention(states, attention_mask)], dim=1)
+
+
+class ClipTextTower(TextTower):
+    """The text half of a Hugging Face CLIP checkpoint."""
+
+    def __init__(self, text_model: nn.Module) -> None:
+        super().__init__()
+        self.backbone = text_model
+        settings: Any = text_model.config
+        self.width = settings.hidden_size
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Encode; see the base class."""
+        features: Tensor = self.backbone(input_ids=input_ids, attention_mask=attention_mask).pooler_output
+        return features
+
+
+def _backbone(config: TextTowerConfig, saved: dict[str, Any] | None) -> nn.Module:
+    from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel
+
+    if config.kind == "distilbert":
+        if saved is not None or config.weights == RANDOM:
+            return DistilBertModel(DistilBertConfig(**(saved or {})))
+        return load_pretrained(DistilBertModel, config.weights)
+    source = minilm_folder() if config.weights in (PACKAGE, RANDOM) else config.weights
+    if saved is not None or config.weights == RANDOM:
+        settings = BertConfig(**saved) if saved is not None else BertConfig.from_pretrained(source)
+        return BertModel(settings, add_pooling_layer=False)
+    return load_pretrained(BertModel, source, add_pooling_layer=False)
+
+
+def tokenizer_file(config: TextTowerConfig) -> Path:
+    """Return the ``tokenizer.json`` that goes with a text tower.
+
+    Random weights take the WordPiece vocabulary of all-MiniLM-L6-v2, which is BERT's uncased one, as DistilBERT's is.
+
+    Args:
+        config: The text tower.
+
+    Raises:
+        ConfigError: A folder or hub name without a fast tokenizer.
+    """
+    if config.weights in (PACKAGE, RANDOM):
+        return minilm_folder() / "tokenizer.json"
+    folder = Path(config.weights)
+    if (folder / "tokenizer.json").is_file():
+        return folder / "tokenizer.json"
+    from transformers import AutoTokenizer
+
+    tokenizer = load_pretrained(AutoTokenizer, config.weights)
+    cache = Path(tokenizer.save_pretrained(_cache_folder(config.weights))[0]).parent
+    return cache / "tokenizer.json"
+
+
+def _cache_folder(name: str) -> Path:
+    root = Path.home() / ".cache" / "onlooker" / "tokenizers"
+    return root / name.replace("/", "--")

@@ -1,0 +1,148 @@
+"""Batches for training: which pictures go together, and their pixels and tokens as tensors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from onlooker.datasets.crops import CropDataset, Item
+from onlooker.runtime.preprocessing import ImageSpec, normalise
+from onlooker.runtime.tokenising import TextTokenizer
+
+WORD = re.compile(r"\S+")
+
+
+@dataclass(frozen=True)
+class TokenGroup:
+    """Texts of similar length, padded together.
+
+    Attributes:
+        input_ids: int64 [m, tokens].
+        attention_mask: int64 [m, tokens].
+        places: int64 [m], where each text stands in the batch's order.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    places: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step learns from.
+
+    Attributes:
+        pixels: Normalised float [n, 3, height, width].
+        groups: The m texts in groups of similar length.
+        image_persons: int64 [n], equal where pictures show one person.
+        text_persons: int64 [m], the person that each text describes.
+        records: The n record numbers, for naming a batch in an error.
+    """
+
+    pixels: Tensor
+    groups: tuple[TokenGroup, ...]
+    image_persons: Tensor
+    text_persons: Tensor
+    records: tuple[int, ...]
+
+
+class EpochSampler(Sampler[list[int]]):
+    """Batches of item numbers in an order that depends on the seed and the epoch alone; the last, short batch is left out.
+
+    Args:
+        count: Number of items.
+        batch_size: Items in a batch; all items make one batch where there are fewer.
+        seed: Any number from 0.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int) -> None:
+        self.count, self.batch_size, self.seed = count, min(batch_size, count), seed
+        self.epoch, self.first = 0, 0
+
+    def __len__(self) -> int:
+        return self.count // self.batch_size - self.first
+
+    def start(self, epoch: int, first: int = 0) -> None:
+        """Go to an epoch, leaving out its first batches (those done before a resume)."""
+        self.epoch, self.first = epoch, first
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = np.random.default_rng(np.random.SeedSequence([self.seed, self.epoch])).permutation(self.count)
+        for number in range(self.first, self.count // self.batch_size):
+            yield order[number * self.batch_size : (number + 1) * self.batch_size].tolist()
+
+
+class Collate:
+    """Join items into a ``Batch``; made so that it can be sent to worker processes.
+
+    Args:
+        tokenizer: Of the text tower.
+        spec: Of the image tower.
+        word_dropout: Probability of leaving out each word.
+        groups: How many groups of similar length the texts are split into: padding a short phrase to the longest
+            description of the batch would cost several times its own work.
+    """
+
+    def __init__(self, tokenizer: TextTokenizer, spec: ImageSpec, *, word_dropout: float = 0.0, groups: int = 2) -> None:
+        self.tokenizer, self.spec, self.word_dropout, self.groups = tokenizer, spec, word_dropout, groups
+
+    def __call__(self, items: Sequence[Item]) -> Batch:
+        """Join items; their random numbers come from the items' own seeds, so any worker gives the same."""
+        texts = [self._thinned(text, item["seed"] + number) for item in items for number, text in enumerate(item["texts"])]
+        persons = [item["person"] for item in items for _ in item["texts"]]
+        pixels = normalise(np.stack([item["pixels"] for item in items]), self.spec)
+        return Batch(
+            pixels=torch.from_numpy(pixels),
+            groups=token_groups(self.tokenizer, texts, self.groups),
+            image_persons=torch.tensor([item["person"] for item in items]),
+            text_persons=torch.tensor(persons),
+            records=tuple(item["record"] for item in items),
+        )
+
+    def _thinned(self, text: str, seed: int) -> str:
+        if not self.word_dropout:
+            return text
+        words = WORD.findall(text)
+        keep = np.random.default_rng(seed).random(len(words)) >= self.word_dropout
+        kept = [word for word, stays in zip(words, keep, strict=True) if stays]
+        return " ".join(kept) or text
+
+
+def token_groups(tokenizer: TextTokenizer, texts: Sequence[str], groups: int) -> tuple[TokenGroup, ...]:
+    """Tokenise texts in groups of similar length.
+
+    Args:
+        tokenizer: Of the text tower.
+        texts: m texts, m >= 1.
+        groups: At most so many groups.
+
+    Returns:
+        The groups; their ``places`` together are a permutation of 0..m-1.
+    """
+    order = np.argsort([len(text) for text in texts], kind="stable")
+    result = []
+    for part in np.array_split(order, min(groups, len(texts))):
+        tokens = tokenizer([texts[place] for place in part])
+        result.append(
+            TokenGroup(
+                torch.from_numpy(tokens["input_ids"]), torch.from_numpy(tokens["attention_mask"]), torch.from_numpy(part)
+            )
+        )
+    return tuple(result)
+
+
+def make_loader(dataset: CropDataset, sampler: EpochSampler, collate: Collate, workers: int) -> DataLoader[Batch]:
+    """Make the loader of a training set; with worker processes they stay alive between epochs."""
+    return DataLoader(
+        dataset,  # type: ignore[arg-type]  # map-style by its methods; it does not derive from torch's class
+        batch_sampler=sampler,
+        collate_fn=collate,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+    )

@@ -1,0 +1,110 @@
+"""What a model is worth on the validation split: its loss, and its ranks through a scorer that the caller brings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from onlooker.datasets.crops import CropDataset, TextKind, number_persons
+from onlooker.datasets.manifest import Manifest
+from onlooker.encoders.dual import DualEncoder
+from onlooker.runtime.preprocessing import ImageSpec, normalise
+from onlooker.runtime.tokenising import TextTokenizer
+from onlooker.training.batches import token_groups
+from onlooker.training.losses import Loss, matches_of
+
+Scorer = Callable[[NDArray[np.float32], NDArray[np.bool_]], dict[str, float]]
+"""Takes similarities (q, g) and which pairs are relevant (q, g); returns figures, ``r1``, ``r5``, ``r10`` among them."""
+
+
+class Validation:
+    """The validation split, read once and encoded whenever it is asked.
+
+    Args:
+        manifest: Its records.
+        spec: Preprocessing of the image tower.
+        tokenizer: Of the text tower.
+        texts: Which texts are queries.
+        batch_size: Pictures (and texts) encoded at a time, and the batch that the loss is taken over.
+    """
+
+    def __init__(
+        self, manifest: Manifest, spec: ImageSpec, tokenizer: TextTokenizer, texts: TextKind, batch_size: int
+    ) -> None:
+        self.spec, self.tokenizer, self.batch_size = spec, tokenizer, batch_size
+        self._dataset = CropDataset(manifest, spec, texts, every_text=True)
+        self._texts = [text for record in manifest.records for text in record.texts(texts)]
+        self._text_records = np.array(
+            [index for index, record in enumerate(manifest.records) for _ in record.texts(texts)], dtype=np.int64
+        )
+        self._persons = np.array(number_persons(manifest.records), dtype=np.int64)
+        self._pixels: NDArray[np.uint8] | None = None
+
+    @torch.inference_mode()
+    def run(self, model: DualEncoder, loss: Loss, scorer: Scorer) -> dict[str, float]:
+        """Encode the split and measure.
+
+        Args:
+            model: Left in the mode it was in.
+            loss: The training loss, averaged over batches in the manifest's order.
+            scorer: Gives the ranks' figures, text to image.
+
+        Returns:
+            ``loss`` and what the scorer gives.
+        """
+        training = model.training
+        model.eval()
+        device = model.log_temperature.device
+        images, texts = self._encode_images(model, device), self._encode_texts(model, device)
+        persons = torch.from_numpy(self._persons)
+        losses = []
+        for start in range(0, len(self._persons), self.batch_size):
+            rows = np.arange(start, min(start + self.batch_size, len(self._persons)))
+            columns = np.flatnonzero(np.isin(self._text_records, rows))
+            if len(columns) == 0 or len(rows) < 2:
+                continue
+            text_persons = persons[torch.from_numpy(self._text_records[columns])]
+            matches = matches_of(persons[torch.from_numpy(rows)], text_persons)
+            with_text = matches.any(dim=1)
+            losses.append(
+                float(
+                    loss(
+                        images[rows][with_text],
+                        texts[columns],
+                        matches[with_text].to(images.device),
+                        model.temperature.detach(),
+                    )
+                )
+            )
+        similarity = (texts @ images.T).float().cpu().numpy()
+        relevant = self._persons[self._text_records][:, None] == self._persons[None, :]
+        model.train(training)
+        return {"loss": float(np.mean(losses)) if losses else float("nan"), **scorer(similarity, relevant)}
+
+    def _encode_images(self, model: DualEncoder, device: torch.device) -> Tensor:
+        if self._pixels is None:
+            count = len(self._persons)
+            self._pixels = np.stack([self._dataset.pixels(record) for record in range(count)])
+        parts = []
+        for start in range(0, len(self._pixels), self.batch_size):
+            pixels = torch.from_numpy(normalise(self._pixels[start : start + self.batch_size], self.spec))
+            parts.append(model.encode_images(pixels.to(device)))
+        return torch.cat(parts)
+
+    def _encode_texts(self, model: DualEncoder, device: torch.device) -> Tensor:
+        return encode_grouped(model, self.tokenizer, self._texts, device, max(1, len(self._texts) // self.batch_size))
+
+
+def encode_grouped(
+    model: DualEncoder, tokenizer: TextTokenizer, texts: Sequence[str], device: torch.device, groups: int
+) -> Tensor:
+    """Encode texts in groups of similar length; returns float [m, d] in the order given."""
+    vectors = torch.zeros(len(texts), model.config.projection.dimension, device=device)
+    for group in token_groups(tokenizer, texts, groups):
+        encoded = model.encode_texts(group.input_ids.to(device), group.attention_mask.to(device))
+        vectors[group.places.to(device)] = encoded.float()
+    return vectors
