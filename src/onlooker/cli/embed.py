@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 if TYPE_CHECKING:
+    from onlooker.runtime.embedding import Picture
     from onlooker.runtime.encoder import Encoder
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
@@ -65,7 +66,7 @@ def images(
       onlooker embed images photos/ --bundle my-bundle/ --provider cuda -o photos.npz
     """  # noqa: D301
     from onlooker.cli.console import note, progress
-    from onlooker.runtime.embedding import Picture, check_output, embed_pictures, find_pictures, largest, save_vectors
+    from onlooker.runtime.embedding import check_output, embed_pictures, find_pictures, largest, save_vectors
 
     check_output(output)
     names = find_pictures(folder)

@@ -141,8 +141,8 @@ def largest(boxes: NDArray[np.float32], picture: Picture) -> Picture:
     """
     height, width = picture.shape[:2]
     edges = np.rint(np.clip(boxes.reshape(-1, 4), 0, [width, height, width, height])).astype(int)
-    areas = (edges[:, 2] - edges[:, 0]) * (edges[:, 3] - edges[:, 1])
-    if len(areas) == 0 or areas.max() <= 0:
+    areas = np.maximum(edges[:, 2] - edges[:, 0], 0) * np.maximum(edges[:, 3] - edges[:, 1], 0)
+    if len(areas) == 0 or areas.max() == 0:
         return picture
     left, top, right, bottom = edges[int(areas.argmax())]
     # A copy, so that a batch of small parts does not keep their large pictures in memory.
