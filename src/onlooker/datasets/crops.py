@@ -150,13 +150,13 @@ class CropDataset:
             chosen = [texts[int(place)] for place in drawn]
         else:
             chosen = [texts[number]]
-        sample = replace(self._working(record), text="\n".join(chosen))
+        sample = replace(self._working(record), texts=tuple(chosen))
         if self.augment is not None:
             sample = self.augment(sample, rng)
         pixels = np.ascontiguousarray(resize(np.ascontiguousarray(sample.rgb), self.spec))
         return {
             "pixels": pixels,
-            "texts": sample.text.split("\n"),
+            "texts": list(sample.texts),
             "record": record,
             "person": self._persons[record],
             "seed": int(rng.integers(2**62)),

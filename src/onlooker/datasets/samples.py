@@ -1,4 +1,4 @@
-"""The sample: one person's picture and text on the way through augmentation, and how it is cut from a picture."""
+"""The sample: one person's picture and texts on the way through augmentation, and how it is cut from a picture."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Sample:
-    """One crop with some surroundings, and its text.
+    """One crop with some surroundings, and its texts.
 
     Attributes:
         rgb: uint8 (h, w, 3).
         box: The person within ``rgb`` as (x, y, width, height) in its pixels.
-        text: The captions or phrases that were chosen, one a line.
+        texts: The captions or phrases that were chosen.
         mask: uint8 (h, w), garment label per pixel, or None.
         garments: As in the record.
     """
 
     rgb: NDArray[np.uint8]
     box: Box
-    text: str
+    texts: tuple[str, ...] = ()
     mask: NDArray[np.uint8] | None = None
     garments: dict[str, list[str]] = field(default_factory=dict)
 
@@ -60,7 +60,7 @@ def cut(sample: Sample, box: Box) -> Sample:
     return Sample(
         sample.rgb[top:bottom, left:right],
         (sample.box[0] - left, sample.box[1] - top, sample.box[2], sample.box[3]),
-        sample.text,
+        sample.texts,
         None if sample.mask is None else sample.mask[top:bottom, left:right],
         sample.garments,
     )
@@ -88,7 +88,7 @@ def shrink(sample: Sample, scale: float) -> Sample:
     return Sample(
         cv2.resize(sample.rgb, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False),
         (x * across, y * down, w * across, h * down),
-        sample.text,
+        sample.texts,
         fit_mask(sample.mask, (size[1], size[0])),
         sample.garments,
     )
@@ -101,7 +101,7 @@ def fit_mask(mask: NDArray[np.uint8] | None, shape: tuple[int, int]) -> NDArray[
     return cv2.resize(mask, (shape[1], shape[0]), interpolation=cv2.INTER_NEAREST).astype(np.uint8, copy=False)
 
 
-def sample_of(record: Record, rgb: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None, text: str = "") -> Sample:
+def sample_of(record: Record, rgb: NDArray[np.uint8], mask: NDArray[np.uint8] | None = None) -> Sample:
     """Return the sample of a record from its decoded picture and mask (of any size)."""
     box = record.box if record.box is not None else whole_box(rgb)
-    return Sample(rgb, box, text, fit_mask(mask, (rgb.shape[0], rgb.shape[1])), record.garments)
+    return Sample(rgb, box, (), fit_mask(mask, (rgb.shape[0], rgb.shape[1])), record.garments)
