@@ -9,13 +9,13 @@ import typer
 
 if TYPE_CHECKING:
     from onlooker.runtime.embedding import Picture
-    from onlooker.runtime.encoder import Encoder
+    from onlooker.runtime.encoder import EncoderLike
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="The .npz file to write.", show_default=False)]
 BundleFolder = Annotated[
-    Optional[Path],  # noqa: UP045
+    Optional[str],  # noqa: UP045
     typer.Option("--bundle", help="Folder of another bundle.  [default: the shipped one]", show_default=False),
 ]
 Provider = Annotated[
@@ -70,18 +70,16 @@ def images(
 
     check_output(output)
     names = find_pictures(folder)
-    encoder = _encoder(bundle, provider)
+    encoder = _open(bundle, provider, images=True)
     select = None
     if detect:
         from onlooker.footage.detection import load_detector
 
-        detector = load_detector("union")
+        detector = load_detector("union", provider=provider)
 
         def select(picture: Picture) -> Picture:
             return largest(detector.detect(picture).boxes, picture)
 
-    encoder.load(texts=False)
-    note(encoder.describe())
     with progress("embedding pictures", len(names), unit="pictures") as advance:
         embedded = embed_pictures(
             folder, names, encoder, select=select, advance=advance, failed=lambda reason: note(f"skipped: {reason}")
@@ -113,17 +111,20 @@ def texts(
 
     check_output(output)
     lines = read_lines(file)
-    encoder = _encoder(bundle, provider)
-    encoder.load(images=False)
-    note(encoder.describe())
+    encoder = _open(bundle, provider, images=False)
     with progress("embedding texts", len(lines), unit="texts") as advance:
         embedded = embed_texts(lines, encoder, advance=advance)
     save_vectors(output, embedded, key="texts", bundle_id=encoder.bundle_id)
     note(f"{output}: {len(lines)} texts")
 
 
-def _encoder(bundle: Path | None, provider: str | None) -> Encoder:
-    from onlooker.runtime.bundle import open_bundle
-    from onlooker.runtime.encoder import Encoder
+def _open(bundle: str | None, provider: str | None, *, images: bool) -> EncoderLike:
+    """Open the encoder, load the one tower that is needed, and say what it runs on."""
+    from onlooker.cli.console import note
+    from onlooker.runtime.encoder import Encoder, open_encoder
 
-    return Encoder.open(open_bundle(bundle), provider=provider)
+    encoder = open_encoder(bundle, provider=provider)
+    if isinstance(encoder, Encoder):
+        encoder.load(images=images, texts=not images)
+        note(encoder.describe())
+    return encoder

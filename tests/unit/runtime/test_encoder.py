@@ -13,7 +13,8 @@ from tests.tiny_bundle import DIMENSION, SPEC, tiny_info, write_image_tower, wri
 from onlooker.errors import BundleError, ConfigError, ProviderError, QueryError
 from onlooker.files import write_json
 from onlooker.runtime.bundle import Bundle, write_bundle_info
-from onlooker.runtime.encoder import Encoder, EncoderLike
+from onlooker.runtime.encoder import Encoder, EncoderLike, bundle_name_of, open_encoder
+from onlooker.runtime.fake import FakeEncoder
 from onlooker.runtime.preprocessing import preprocess
 
 pytestmark = pytest.mark.train
@@ -203,3 +204,18 @@ def test_a_graph_that_fails_on_the_input_is_an_error(tiny_bundle: Bundle) -> Non
     write_json(tiny_bundle.path / "model.json", content)
     with pytest.raises(BundleError, match=r"image\.onnx fails while running"):
         Encoder.open(Bundle.open(tiny_bundle.path)).encode_images([RED])
+
+
+def test_a_command_opens_a_folder_the_environments_bundle_or_the_test_encoder(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = open_encoder(str(tiny_bundle.path), provider="cpu", threads=1)
+    assert (encoder.bundle_id, bundle_name_of(encoder)) == (tiny_bundle.id, "tiny")
+    monkeypatch.setenv("ONLOOKER_BUNDLE", str(tiny_bundle.path))
+    assert open_encoder().bundle_id == tiny_bundle.id
+    fake = open_encoder("fake")
+    assert isinstance(fake, FakeEncoder)
+    assert bundle_name_of(fake) == "fake"
+    monkeypatch.chdir(tiny_bundle.path)
+    with pytest.raises(BundleError, match="there is no bundle folder fake"):
+        open_encoder("./fake")

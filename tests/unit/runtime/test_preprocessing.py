@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
@@ -21,6 +21,7 @@ def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.resize}-{spec.interpolation}")
+@settings(deadline=None)
 @given(height=st.integers(1, 60), width=st.integers(1, 60))
 def test_any_size_becomes_the_size_of_the_tower(spec: ImageSpec, height: int, width: int) -> None:
     result = resize(noise(height, width), spec)
@@ -29,6 +30,7 @@ def test_any_size_becomes_the_size_of_the_tower(spec: ImageSpec, height: int, wi
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.resize}-{spec.interpolation}")
+@settings(deadline=None)
 @given(value=st.integers(0, 255), height=st.integers(1, 40), width=st.integers(1, 40))
 def test_a_plain_colour_stays_that_colour(spec: ImageSpec, value: int, height: int, width: int) -> None:
     filled = spec.model_copy(update={"mean": (value / 255,) * 3})
@@ -42,6 +44,7 @@ def test_extreme_shapes_give_a_picture(spec: ImageSpec, shape: tuple[int, int]) 
     assert resize(noise(*shape), spec).shape == (24, 12, 3)
 
 
+@settings(deadline=None)
 @given(height=st.integers(1, 90), width=st.integers(1, 90), size=st.sampled_from([(16, 16), (24, 8), (8, 24)]))
 def test_crop_is_resize_then_cut_the_middle_out(height: int, width: int, size: tuple[int, int]) -> None:
     spec = ImageSpec(height=size[0], width=size[1], resize="crop")

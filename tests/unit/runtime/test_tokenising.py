@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tiny_bundle import WORDS, write_tokenizer
 
@@ -99,6 +99,7 @@ def test_clean_text(text: str, clean: str) -> None:
     assert clean_text(text) == clean
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=())))
 def test_cleaning_twice_is_cleaning_once_and_gives_utf8(text: str) -> None:
     clean = clean_text(text)
