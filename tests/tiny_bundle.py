@@ -47,6 +47,18 @@ def write_image_tower(path: Path, *, output: str = "vectors", scale: float = 1.0
     _save(path, nodes, [pixels], output, [numpy_helper.from_array(matrix, "matrix")])
 
 
+def write_flat_image_tower(path: Path) -> None:
+    """Write a graph that gives its whole input as the vector, scaled to unit length."""
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("Flatten", ["pixels"], ["long"], axis=1),
+        helper.make_node("LpNormalization", ["long"], ["vectors"], axis=1, p=2),
+    ]
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n", 3, SPEC.height, SPEC.width])
+    _save(path, nodes, [pixels], "vectors", [], dimension=3 * SPEC.height * SPEC.width)
+
+
 def write_text_tower(path: Path) -> None:
     """Write a graph: mean of word vectors under the mask, unit length."""
     from onnx import TensorProto, helper, numpy_helper
@@ -104,11 +116,11 @@ def tiny_info(folder: Path, *, name: str = "tiny") -> BundleInfo:
     )
 
 
-def _save(path: Path, nodes: list, inputs: list, output: str, constants: list) -> None:
+def _save(path: Path, nodes: list, inputs: list, output: str, constants: list, *, dimension: int = DIMENSION) -> None:
     import onnx
     from onnx import TensorProto, helper
 
-    vectors = helper.make_tensor_value_info(output, TensorProto.FLOAT, ["n", DIMENSION])
+    vectors = helper.make_tensor_value_info(output, TensorProto.FLOAT, ["n", dimension])
     graph = helper.make_graph(nodes, path.stem, inputs, [vectors], constants)
     # Old enough for every ONNX Runtime that Onlooker supports.
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
