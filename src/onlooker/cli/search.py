@@ -27,16 +27,20 @@ def run(
     ],
     text: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Argument(metavar="[TEXT]", help="The person in words, best in quotes.", show_default=False),
+        typer.Argument(metavar="TEXT", help="The person in words, best in quotes.", show_default=False),
     ] = None,
-    top: Annotated[int, typer.Option("--top", "-n", help="How many matches at most.")] = 10,
+    top: Annotated[int, typer.Option("--top", "-n", metavar="N", help="How many matches at most.")] = 10,
     camera: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(help="Only this camera; may be repeated.", show_default=False),
+        typer.Option(metavar="NAME", help="Only this camera; may be repeated.", show_default=False),
     ] = None,
     source: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(help="Only this photo or video, by its path or file name; may be repeated.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="Only this photo or video, by its path or file name; may be repeated.",
+            show_default=False,
+        ),
     ] = None,
     since: Annotated[
         Optional[str],  # noqa: UP045
@@ -82,7 +86,7 @@ def run(
     ] = None,
     threads: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(help="Threads to use.  [default: one a core]", show_default=False),
+        typer.Option(metavar="N", help="Threads to use.  [default: one a core]", show_default=False),
     ] = None,
 ) -> None:
     """Find the people in a gallery who fit a description.
@@ -112,8 +116,7 @@ def run(
         raise QueryError(f"--top {top} asks for nothing; give 1 or more")
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise ConfigError(f"--sheet {sheet} is no PNG; give a name that ends in .png")
-    if threads is not None:
-        _limit_threads(threads)
+    _set_threads(threads, many=queries is not None)
 
     from onlooker.gallery.filters import Filter, parse_moment
 
@@ -149,10 +152,16 @@ def run(
             _write_sheets(sheet, opened, answers, numbered=queries is not None)
 
 
-def _limit_threads(threads: int) -> None:
-    """Keep the linear algebra to as many threads; it reads these before it is first loaded, and never again."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(threads)
+def _set_threads(threads: int | None, *, many: bool) -> None:
+    """Set the threads of the linear algebra, which reads these variables when it is first imported and never again.
+
+    One query over a gallery is a product of a matrix and a vector: memory sets its pace, and waking threads for each
+    block costs more than they do.
+    """
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(max(1, threads))
+    if not many:
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 
 def _texts(text: str | None, queries: Path | None) -> list[str]:
