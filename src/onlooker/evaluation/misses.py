@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 PREFERRED = 5
 """Pictures shown that the system put first."""
 
-THUMBNAIL_H = 224
-THUMBNAIL_W = 224
-"""Largest height and width of an embedded picture, in pixels."""
+THUMBNAIL_H = 288
+THUMBNAIL_W = 288
+"""Largest height and width of an embedded picture, in pixels: sharp at the size that the page shows."""
 
 JPEG_QUALITY = 78
 
@@ -151,13 +151,13 @@ def page(evaluation: Evaluation, misses: list[Miss]) -> str:
     if not misses:
         parts.append('<p class="none">Every text found a right picture first: there is no miss to show.</p>')
     for number, miss in enumerate(misses, start=1):
-        others = f", {miss.others:,} more would be right" if miss.others else ""
+        heading = f"the nearest of {miss.others + 1:,} right pictures" if miss.others else "the right picture"
         preferred = "".join(figure(shown, f"{place}.") for place, shown in enumerate(miss.preferred, start=1))
         parts.append(
             f'<article><h2><span class="number">{number}</span>{escape(miss.text)}</h2>'
             f'<div class="row"><section class="wanted">'
-            f"<h3>right picture, rank {miss.rank:,} of {report.pictures:,}{others}</h3>"
-            f"<div>{figure(miss.wanted, f'rank {miss.rank:,}')}</div></section>"
+            f"<h3>{heading}</h3>"
+            f'<div class="strip">{figure(miss.wanted, f"rank {miss.rank:,}")}</div></section>'
             f'<section><h3>what came first</h3><div class="strip">{preferred}</div></section></div></article>'
         )
     parts.append("</main><footer><ul>")
@@ -176,10 +176,10 @@ def page(evaluation: Evaluation, misses: list[Miss]) -> str:
 def _tiles(report: Report) -> str:
     metrics = report.results["text-to-image"].metrics
     tiles = [
-        ("R@1", f"{metrics.r1:.1%}"),
-        ("R@5", f"{metrics.r5:.1%}"),
-        ("R@10", f"{metrics.r10:.1%}"),
-        ("mAP", f"{metrics.map:.1%}"),
+        ("R@1", f"{100 * metrics.r1:.1f} %"),
+        ("R@5", f"{100 * metrics.r5:.1f} %"),
+        ("R@10", f"{100 * metrics.r10:.1f} %"),
+        ("mAP", f"{100 * metrics.map:.1f} %"),
         ("median rank", f"{metrics.median_rank:,.1f}".removesuffix(".0")),
         ("texts", f"{metrics.queries:,}"),
     ]

@@ -35,23 +35,24 @@ def save_curve(evaluation: Evaluation, path: Path) -> None:
     # A Figure of its own, not pyplot: no global state, no window system.
     figure = Figure(figsize=(6.4, 4.2), dpi=150, layout="constrained")
     axes = figure.add_subplot()
+    longest = 1
     for direction, color in zip(evaluation.rankings, ("#2563a8", "#c2571a"), strict=False):
         scores = evaluation.rankings[direction].scores
-        longest = min(LONGEST, scores.gallery)
-        places = np.arange(1, longest + 1)
+        places = np.arange(1, min(LONGEST, scores.gallery) + 1)
+        longest = max(longest, len(places))
         values = [100 * recall_at(scores, int(k)) for k in places]
         label = f"{direction.replace('-', ' ')} (R@1 {values[0]:.1f} %)"
         axes.plot(places, values, color=color, linewidth=2, label=label)
         right = scores.positives[scores.scored]
         chance = [100 * _chance(right, scores.gallery, int(k)) for k in places]
-        axes.plot(places, chance, color=color, linewidth=1, linestyle=":", label="by chance")
+        axes.plot(places, chance, color=color, linewidth=1, linestyle=":")
     axes.set_title(headline(evaluation.report), fontsize=8, wrap=True)
     axes.set_xlabel("k")
     axes.set_ylabel("R@k, % of queries")
     axes.set_ylim(0, 100)
-    axes.set_xlim(left=1)
+    axes.set_xlim(1, max(2, longest))
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, title="dotted: by chance", title_fontsize=8)
     with replacing(path) as temporary:
         figure.savefig(temporary)
 

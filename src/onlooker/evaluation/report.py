@@ -27,6 +27,7 @@ TIES = (
 EXCLUDED = "queries without a right item are left out of the means and counted"
 
 PERCENTAGES = {"r1": "R@1", "r5": "R@5", "r10": "R@10", "map": "mAP", "minp": "mINP"}
+PERCENT = f"{100 * LEVEL:.0f}"
 RANKS = {"median_rank": "median rank", "mean_rank": "mean rank"}
 
 SKIPPED_SHOWN = 20
@@ -162,7 +163,7 @@ def notes(report: Report) -> list[str]:
     lines = [f"Protocol `{report.protocol}`: {RULES[report.protocol]}.", f"Ties: {TIES}.", f"{EXCLUDED.capitalize()}."]
     if report.resamples:
         lines.append(
-            f"In brackets: {LEVEL:.0%} bootstrap interval, {report.resamples:,} draws of {CLUSTERS[report.protocol]} "
+            f"In brackets: {PERCENT} % bootstrap interval, {report.resamples:,} draws of {CLUSTERS[report.protocol]} "
             f"with all their queries (seed {report.seed}); the gallery stays as it is."
         )
     if report.limit:
@@ -184,7 +185,7 @@ def to_text(report: Report) -> str:
     if report.resamples:
         lines += [
             "",
-            f"[{LEVEL:.0%} interval over {CLUSTERS[report.protocol]}, {report.resamples:,} draws, seed {report.seed}]",
+            f"[{PERCENT} % interval over {CLUSTERS[report.protocol]}, {report.resamples:,} draws, seed {report.seed}]",
         ]
     return "\n".join(lines)
 
