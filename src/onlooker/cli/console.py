@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -18,6 +20,14 @@ class Advance(Protocol):
 def note(text: str) -> None:
     """Say something to the user that is not the command's result."""
     print(text, file=sys.stderr, flush=True)
+
+
+def quiet_libraries() -> None:
+    """Keep the loading bars and notices of transformers off the user's terminal; call it before it is imported."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
 
 
 @contextmanager

@@ -39,6 +39,7 @@ def run(
       onlooker train seed --data flickr30k.jsonl --full --set run.batch_size=32
       onlooker train my.toml --data people.jsonl -o runs/second --seed 1
     """  # noqa: D301
+    from onlooker.cli.console import quiet_libraries
     from onlooker.errors import ConfigError
     from onlooker.training.catalogue import find_recipe, list_recipes
 
@@ -48,7 +49,7 @@ def run(
         return
     if not recipe or data is None:
         raise ConfigError("which recipe and which data? For example: onlooker train compact --data street.jsonl")
-    _quiet_libraries()
+    quiet_libraries()
     import torch
 
     from onlooker.datasets.manifest import Manifest
@@ -110,10 +111,3 @@ def _save_results(best: Path, manifest: Any, recipe: Any, output: Path) -> None:
     evaluation = evaluate(open_encoder(best), val, texts=recipe.data.texts)
     save_results(evaluation, output / "results.csv")
 
-
-def _quiet_libraries() -> None:
-    """Keep transformers' loading bars and notices off the user's terminal."""
-    import os
-
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

@@ -25,11 +25,13 @@ from safetensors.torch import load_model, save_model
 from onlooker.encoders.config import ModelConfig
 from onlooker.encoders.dual import DualEncoder, SavedBackbones, backbone_settings, build
 from onlooker.encoders.lora import add_adapters, merged, save_adapters
+from onlooker.encoders.text_towers import pad_token_of
 from onlooker.errors import DataError
 from onlooker.files import write_json
 
 if TYPE_CHECKING:
     from onlooker.runtime.preprocessing import ImageSpec
+    from onlooker.runtime.tokenising import TextTokenizer
 
 FORMAT = 1
 INFO_FILE = "checkpoint.json"
@@ -132,6 +134,13 @@ def image_spec(model: DualEncoder) -> ImageSpec:
     )
 
 
+def make_tokenizer(config: ModelConfig, tokenizer: Path) -> TextTokenizer:
+    """Return the tokenizer of a model's text tower, padding as the tower was trained to."""
+    from onlooker.runtime.tokenising import TextTokenizer
+
+    return TextTokenizer(tokenizer, max_tokens=config.text.max_tokens, pad_token=pad_token_of(tokenizer))
+
+
 class TorchEncoder:
     """A dual encoder behind the interface of ``onlooker.runtime``'s Encoder, for evaluation and parity checks.
 
@@ -142,13 +151,11 @@ class TorchEncoder:
     """
 
     def __init__(self, model: DualEncoder, tokenizer: Path, name: str = "checkpoint") -> None:
-        from onlooker.runtime.tokenising import TextTokenizer
-
         self.model = merged(model)
         self.bundle_id = name
         self.dimension = model.config.projection.dimension
         self.spec = image_spec(model)
-        self._tokenise = TextTokenizer(tokenizer, max_tokens=model.config.text.max_tokens)
+        self._tokenise = make_tokenizer(model.config, tokenizer)
 
     @torch.inference_mode()
     def encode_images(self, pictures: Sequence[NDArray[np.uint8]], batch_size: int = 32) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from onlooker.encoders.config import PACKAGE, RANDOM, TextTowerConfig
 from onlooker.encoders.pooling import AttentionPooling, masked_mean
 from onlooker.encoders.pretrained import load_pretrained, minilm_folder
+from onlooker.errors import ConfigError
 
 
 class TextTower(nn.Module):
@@ -110,6 +111,24 @@ def tokenizer_file(config: TextTowerConfig) -> Path:
     tokenizer = load_pretrained(AutoTokenizer, config.weights)
     cache = Path(tokenizer.save_pretrained(_cache_folder(config.weights))[0]).parent
     return cache / "tokenizer.json"
+
+
+def pad_token_of(tokenizer: Path) -> str:
+    """Return the token that pads shorter texts: BERT's, or CLIP's end token, which its checkpoints pad with.
+
+    Args:
+        tokenizer: A ``tokenizer.json``.
+
+    Raises:
+        ConfigError: It knows neither.
+    """
+    from tokenizers import Tokenizer
+
+    loaded = Tokenizer.from_file(str(tokenizer))
+    for token in ("[PAD]", "<|endoftext|>", "<pad>"):
+        if loaded.token_to_id(token) is not None:
+            return token
+    raise ConfigError(f"{tokenizer}: no padding token known here ([PAD], <|endoftext|>, <pad>)")
 
 
 def _cache_folder(name: str) -> Path:

@@ -22,13 +22,12 @@ from torch import Tensor, nn
 
 from onlooker.datasets.crops import CropDataset
 from onlooker.datasets.manifest import Manifest
-from onlooker.encoders.checkpoint import image_spec, save_checkpoint
+from onlooker.encoders.checkpoint import image_spec, make_tokenizer, save_checkpoint
 from onlooker.encoders.dual import DualEncoder, build
 from onlooker.encoders.lora import add_adapters
 from onlooker.encoders.text_towers import tokenizer_file
 from onlooker.errors import ConfigError, TrainingError
 from onlooker.files import write_json
-from onlooker.runtime.tokenising import TextTokenizer
 from onlooker.training.batches import Batch, Collate, EpochSampler, make_loader
 from onlooker.training.curves import write_curves
 from onlooker.training.losses import Loss, make_loss, matches_of
@@ -97,7 +96,7 @@ class Training:
             # Depthwise convolutions run about 1.5 times as fast in this layout on a CPU.
             self.model.image_tower.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.tokenizer_path = tokenizer_file(recipe.model.text)
-        tokenizer = TextTokenizer(self.tokenizer_path, max_tokens=recipe.model.text.max_tokens)
+        tokenizer = make_tokenizer(recipe.model, self.tokenizer_path)
         spec = image_spec(self.model)
         data = recipe.data
         self.dataset = CropDataset(

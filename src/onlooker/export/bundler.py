@@ -1,0 +1,186 @@
+"""From a trained checkpoint or a Hugging Face CLIP folder to a bundle that has passed its gates."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from onlooker.datasets.manifest import Manifest
+from onlooker.encoders.checkpoint import INFO_FILE, TorchEncoder, image_spec, load_checkpoint, read_info, replace_folder
+from onlooker.encoders.dual import DualEncoder
+from onlooker.encoders.text_towers import pad_token_of, tokenizer_file
+from onlooker.errors import ConfigError
+from onlooker.export.clip_folder import open_clip_folder
+from onlooker.export.compression import quantise_dynamic, store_half
+from onlooker.export.graphs import write_image_graph, write_text_graph
+from onlooker.export.parity import check_files, check_ranking
+from onlooker.files import sha256_of
+from onlooker.runtime.bundle import Bundle, write_bundle_info
+from onlooker.runtime.encoder import Encoder
+from onlooker.runtime.info import BundleInfo, ImagePart, TextPart
+
+Precision = Literal["float32", "half", "int8"]
+"""float32: as trained. half: weights stored as float16, arithmetic in float32. int8: half, and the text tower with int8 weights."""
+
+PACKAGES = ("onlooker", "torch", "transformers", "peft", "onnx", "onnxruntime", "numpy")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is exported.
+
+    Attributes:
+        model: The dual encoder.
+        tokenizer: Its ``tokenizer.json``.
+        name: Name of the bundle where the user gives none.
+        training: What ``model.json`` says of data, terms, recipe and seed.
+    """
+
+    model: DualEncoder
+    tokenizer: Path
+    name: str
+    training: dict[str, Any]
+
+
+def open_source(folder: Path) -> Source:
+    """Open a checkpoint, a run folder (its ``best/``), or a Hugging Face CLIP folder.
+
+    Raises:
+        DataError: Nothing of the kind is there.
+    """
+    for candidate in (folder, folder / "best"):
+        if (candidate / INFO_FILE).is_file():
+            record = read_info(candidate)["record"]
+            recipe = record.get("recipe", {})
+            return Source(
+                load_checkpoint(candidate), candidate / "tokenizer.json", str(recipe.get("name", folder.name)), record
+            )
+    model, config = open_clip_folder(folder)
+    return Source(model, tokenizer_file(config.text), folder.resolve().name.lower(), {"source": "Hugging Face CLIP folder"})
+
+
+def export_bundle(
+    source: Source,
+    output: Path,
+    *,
+    name: str | None = None,
+    precision: Precision = "int8",
+    manifest: Manifest | None = None,
+    licence: str = "unstated",
+    bootstrap: int = 1000,
+    say: Callable[[str], None] = lambda text: None,
+) -> Bundle:
+    """Write a bundle; it takes its name only after it has passed every gate.
+
+    Args:
+        source: What to export.
+        output: The bundle's folder; an older bundle there is replaced.
+        name: Name of the bundle.
+        precision: How weights are stored.
+        manifest: The split on which rankings are compared and the bundle's metrics are measured.
+        licence: Terms of the weights (SPDX where there is one).
+        bootstrap: Draws for the intervals of the metrics.
+        say: Told what is being done.
+
+    Returns:
+        The bundle.
+
+    Raises:
+        ConfigError: ``output`` is a folder that holds something else.
+        ExportError: A gate is not passed; ``output`` stays as it was.
+    """
+    if output.exists() and not (output / "model.json").is_file() and (not output.is_dir() or any(output.iterdir())):
+        raise ConfigError(f"{output} is there and is no bundle; choose another --output")
+    torch_encoder = TorchEncoder(source.model, source.tokenizer)
+    model = torch_encoder.model
+    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        say("writing the graphs")
+        write_graphs(model, temporary, precision)
+        say("comparing the files with the model")
+        parity: dict[str, Any] = check_files(
+            model, temporary / "image.onnx", temporary / "text.onnx", int8_text=precision == "int8"
+        )
+        shutil.copyfile(source.tokenizer, temporary / "tokenizer.json")
+        info = _info(source, model, temporary, name or source.name, precision, licence, parity)
+        bundle = write_bundle_info(temporary, info)
+        if manifest is not None:
+            say(f"comparing rankings on {len(manifest)} pictures")
+            metrics, ranking = measure(torch_encoder, Encoder.open(bundle), manifest, bootstrap)
+            info = info.model_copy(update={"parity": {**parity, "ranking": ranking}, "metrics": metrics})
+            write_bundle_info(temporary, info)
+        replace_folder(temporary, output)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return Bundle.open(output)
+
+
+def write_graphs(model: DualEncoder, folder: Path, precision: Precision) -> None:
+    """Write ``image.onnx`` and ``text.onnx`` of a merged model in the precision that is asked for."""
+    image, text = folder / "image.onnx", folder / "text.onnx"
+    write_image_graph(model, image)
+    write_text_graph(model, text)
+    if precision == "float32":
+        return
+    store_half(image, image)
+    if precision == "int8":
+        quantise_dynamic(text, text)
+    else:
+        store_half(text, text)
+
+
+def measure(
+    torch_encoder: TorchEncoder, encoder: Encoder, manifest: Manifest, bootstrap: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Measure the bundle on a split by each kind of text, and compare its rankings with the model's.
+
+    Returns:
+        The metrics by kind of text (as ``onlooker evaluate --json`` gives them), and the ranking gate's figures.
+
+    Raises:
+        ExportError: The ranking gate is not passed.
+    """
+    from onlooker.evaluation.agreement import compare_encoders
+    from onlooker.evaluation.runner import evaluate
+
+    ranking = check_ranking(compare_encoders(torch_encoder, encoder, manifest, texts="all"))
+    metrics: dict[str, Any] = {}
+    for kind in ("captions", "phrases"):
+        if any(record.texts(kind) for record in manifest.records):  # type: ignore[arg-type]  # a literal of that type
+            report = evaluate(encoder, manifest, texts=kind, bootstrap=bootstrap).report.to_dict()
+            metrics[kind] = {"data": report["data"], "results": report["results"]}
+    return metrics, ranking
+
+
+def _info(
+    source: Source, model: DualEncoder, folder: Path, name: str, precision: Precision, licence: str, parity: dict[str, Any]
+) -> BundleInfo:
+    def part(file: str) -> dict[str, Any]:
+        return {"file": file, "sha256": sha256_of(folder / file), "size_bytes": (folder / file).stat().st_size}
+
+    return BundleInfo(
+        name=name,
+        dimension=model.config.projection.dimension,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        license=licence,
+        image=ImagePart(**part("image.onnx"), spec=image_spec(model)),
+        text=TextPart(
+            **part("text.onnx"),
+            tokenizer_sha256=sha256_of(folder / "tokenizer.json"),
+            max_tokens=model.config.text.max_tokens,
+            pad_token=pad_token_of(folder / "tokenizer.json"),
+        ),
+        temperature=float(model.temperature),
+        training={"precision": precision, **source.training},
+        parity=parity,
+        versions={"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
+    )
