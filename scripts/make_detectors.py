@@ -192,7 +192,9 @@ def finish(full: Path, small: Any, output: Path, feed: Any) -> None:
     """Check the reduced model against the full one on the sample photos, then write it."""
     onnx.checker.check_model(small)
     data = small.SerializeToString()
-    sessions = [onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"]) for source in (str(full), data)]
+    sessions = [
+        onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"]) for source in (str(full), data)
+    ]
     worst = 0.0
     photos = sorted(PHOTOS.glob("*.jpg"))
     if not photos:

@@ -24,6 +24,24 @@ def iou(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.f
     return result
 
 
+def covered(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the largest part of each box that lies within one other box.
+
+    Args:
+        boxes: float32 (n, 4), x0, y0, x1, y1.
+
+    Returns:
+        float32 (n,), 0..1.
+    """
+    upper_left = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    lower_right = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    shared = np.prod(np.clip(lower_right - upper_left, 0, None), axis=2)
+    np.fill_diagonal(shared, 0)
+    own = area(boxes)
+    result: NDArray[np.float32] = np.divide(shared.max(axis=1, initial=0), own, out=np.zeros_like(own), where=own > 0)
+    return result
+
+
 def area(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the area of each box (n, 4) as (n,), 0 for one that is turned inside out."""
     result: NDArray[np.float32] = np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None), axis=1)

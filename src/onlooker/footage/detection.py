@@ -1,11 +1,12 @@
 """Finding people in a picture: what a detector is, what it gives, and which ones there are.
 
 ``openimages`` alone is the fastest, ``ssdlite`` finds small people better, ``union`` asks both and finds the most
-(measured in docs/footage.md). Scores are on each detector's own scale; a detector drops what is below its threshold.
+(measured in docs/footage.md). The scores of all of them are on one scale; each drops what is below its threshold.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from onlooker.config import Settings
 from onlooker.errors import ConfigError
 from onlooker.footage.boxes import nms
 
@@ -34,9 +36,7 @@ class Detections:
     def __post_init__(self) -> None:
         count = len(self.boxes)
         if self.boxes.shape != (count, 4) or self.scores.shape != (count,):
-            raise ValueError(
-                f"boxes (n, 4) and scores (n,) are wanted, got {self.boxes.shape} and {self.scores.shape}"
-            )
+            raise ValueError(f"boxes (n, 4) and scores (n,) are wanted, got {self.boxes.shape} and {self.scores.shape}")
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -67,78 +67,69 @@ class Detector(Protocol):
 
 
 class UnionDetector:
-    """Several detectors as one: all boxes, scores brought to one scale, doubles suppressed."""
+    """Several detectors as one: all boxes, doubles suppressed."""
 
-    def __init__(self, parts: list[tuple[Detector, float]], *, threshold: float, overlap: float = 0.5) -> None:
-        """Join detectors.
+    def __init__(self, parts: Sequence[Detector], *, overlap: float = 0.5) -> None:
+        """Join detectors whose scores are on one scale.
 
         Args:
-            parts: Each detector with the factor for its scores; the product is capped at 1.
-            threshold: Boxes below this score, after the factor, are dropped.
+            parts: The detectors.
             overlap: Of two boxes with more IoU than this the better one stays.
         """
-        self._parts = parts
-        self._threshold = threshold
+        self._parts = tuple(parts)
         self._overlap = overlap
 
     def detect(self, rgb: NDArray[np.uint8]) -> Detections:
         """Find the people (see ``Detector``)."""
-        found = [(part.detect(rgb), factor) for part, factor in self._parts]
-        boxes = np.concatenate([detections.boxes for detections, _ in found])
-        scores = np.concatenate([np.minimum(detections.scores * factor, 1) for detections, factor in found])
-        wanted = scores >= self._threshold
-        boxes, scores = boxes[wanted], scores[wanted].astype(np.float32)
-        kept = nms(boxes, scores, self._overlap)
-        return Detections(boxes[kept], scores[kept])
+        found = [part.detect(rgb) for part in self._parts]
+        boxes = np.concatenate([detections.boxes for detections in found])
+        scores = np.concatenate([detections.scores for detections in found])
+        return Detections(boxes, scores).take(nms(boxes, scores, self._overlap))
 
 
-DETECTOR_NAMES = ("union", "openimages", "ssdlite")
-"""What ``load_detector`` knows."""
+DEFAULT_THRESHOLDS = {"union": 0.5, "openimages": 0.45, "ssdlite": 0.3}
+"""The detectors that ``load_detector`` knows, the default first, and the score below which each drops a person."""
 DEFAULT_DETECTOR = "union"
-
-UNION_THRESHOLD = 0.5
-OPENIMAGES_THRESHOLD = 0.3
-SSDLITE_THRESHOLD = 0.3
-OPENIMAGES_FACTOR = 1.5
-"""What brings the low scores of the Open Images detector (people get 0.3 to 0.6) to SSDLite's scale."""
 
 
 def load_detector(
-    name: str = DEFAULT_DETECTOR, *, threshold: float | None = None, provider: str = "auto", threads: int | None = None
+    name: str = DEFAULT_DETECTOR,
+    *,
+    threshold: float | None = None,
+    provider: str | None = None,
+    threads: int | None = None,
 ) -> Detector:
     """Open a detector by name.
 
     Args:
-        name: One of ``DETECTOR_NAMES``.
-        threshold: Drop people below this score, 0..1; the detector's usual one where None.
-        provider: An ONNX Runtime execution provider, or "auto".
-        threads: Threads a detection may use; all cores where None.
+        name: One of ``DEFAULT_THRESHOLDS``.
+        threshold: Drop people below this score, above 0 and at most 1; the detector's usual one where None.
+        provider: An ONNX Runtime execution provider or "auto"; None takes the environment's ``ONLOOKER_PROVIDER``.
+        threads: Threads of one detection; None takes ``ONLOOKER_THREADS``, and without that ONNX Runtime chooses.
 
     Returns:
         The detector.
 
     Raises:
-        ConfigError: No such detector, or a threshold outside 0..1.
+        ConfigError: No such detector, or a threshold outside its range.
         ProviderError: The provider is not there.
     """
-    # The classes open sessions, which import ONNX Runtime; the names and the threshold check need none of it.
+    # The classes open sessions, which import ONNX Runtime; checking what was asked for needs none of it.
     from onlooker.footage.openimages import OpenImagesDetector
     from onlooker.footage.ssdlite import SSDLiteDetector
 
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise ConfigError(f"a detector's threshold is between 0 and 1, got {threshold}")
-    options = {"provider": provider, "threads": threads}
-    if name == "openimages":
-        return OpenImagesDetector(threshold=OPENIMAGES_THRESHOLD if threshold is None else threshold, **options)
-    if name == "ssdlite":
-        return SSDLiteDetector(threshold=SSDLITE_THRESHOLD if threshold is None else threshold, **options)
-    if name == "union":
-        least = UNION_THRESHOLD if threshold is None else threshold
-        return UnionDetector(
-            [
-                (SSDLiteDetector(threshold=least, **options), 1.0),
-                (OpenImagesDetector(threshold=least / OPENIMAGES_FACTOR, **options), OPENIMAGES_FACTOR),
-            ],
-            threshold=least,
-        )
-    raise ConfigError(f"there is no detector {name!r}; choose {', '.join(DETECTOR_NAMES)}")
+    if name not in DEFAULT_THRESHOLDS:
+        raise ConfigError(f"there is no detector {name!r}; choose one of: {', '.join(DEFAULT_THRESHOLDS)}")
+    if threshold is None:
+        threshold = DEFAULT_THRESHOLDS[name]
+    if not 0 < threshold <= 1:
+        raise ConfigError(f"a detector's threshold is above 0 and at most 1, got {threshold}")
+    settings = Settings.from_environment()
+    provider = provider or settings.provider
+    threads = settings.threads if threads is None else threads
+    parts: list[Detector] = []
+    if name in ("ssdlite", "union"):
+        parts.append(SSDLiteDetector(threshold=threshold, provider=provider, threads=threads))
+    if name in ("openimages", "union"):
+        parts.append(OpenImagesDetector(threshold=threshold, provider=provider, threads=threads))
+    return parts[0] if len(parts) == 1 else UnionDetector(parts)

@@ -13,10 +13,12 @@ from PIL import Image
 
 from onlooker.footage.boxes import clip, nms
 from onlooker.footage.detection import DETECTORS_FOLDER, Detections
-from onlooker.runtime.sessions import create_session
+from onlooker.footage.sessions import create_session
 
 SIDE = 300
 """Width and height of the input, in pixels."""
+MIDDLE = np.float32(127.5)
+"""The value that becomes 0 in the network's range of -1..1; also fills the square beside an oblong picture."""
 GRIDS = (19, 10, 5, 3, 2, 1)
 """Cells along a side of the six feature maps: the input divided by 16, 32, 64, 128, 256, 512, rounded up."""
 SMALLEST_SCALE, LARGEST_SCALE = 0.2, 0.95
@@ -36,7 +38,7 @@ def make_anchors() -> NDArray[np.float32]:
     """
     steps = len(GRIDS) - 1
     scales = [SMALLEST_SCALE + (LARGEST_SCALE - SMALLEST_SCALE) * step / steps for step in range(len(GRIDS))] + [1.0]
-    anchors = []
+    anchors: list[tuple[float, ...]] = []
     for level, cells in enumerate(GRIDS):
         scale = scales[level]
         if level == 0:
@@ -51,16 +53,20 @@ def make_anchors() -> NDArray[np.float32]:
     return np.array(anchors, dtype=np.float32)
 
 
+SCORE_FACTOR = 1.5
+"""Brings the network's low scores (people get 0.3 to 0.6) to the scale of the other detectors; capped at 1."""
+
+
 class OpenImagesDetector:
-    """Finds persons with ``openimages.onnx``; its scores are low, people get 0.3 to 0.6."""
+    """Finds persons with ``openimages.onnx``."""
 
     def __init__(
-        self, *, threshold: float = 0.3, overlap: float = 0.5, provider: str = "auto", threads: int | None = None
+        self, *, threshold: float = 0.45, overlap: float = 0.5, provider: str = "auto", threads: int | None = None
     ) -> None:
         """Open the network.
 
         Args:
-            threshold: Drop persons below this score, 0..1.
+            threshold: Drop persons below this score (after ``SCORE_FACTOR``), 0..1.
             overlap: Of two boxes with more IoU than this the better one stays.
             provider: An ONNX Runtime execution provider, or "auto".
             threads: Threads a detection may use; all cores where None.
@@ -79,17 +85,17 @@ class OpenImagesDetector:
         scale = SIDE / max(height, width)
         inner_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
         left, top = (SIDE - inner_wh[0]) // 2, (SIDE - inner_wh[1]) // 2
-        square = np.zeros((SIDE, SIDE, 3), dtype=np.float32)
+        square = np.full((SIDE, SIDE, 3), MIDDLE, dtype=np.float32)
         small = Image.fromarray(rgb).resize(inner_wh, Image.Resampling.BILINEAR, reducing_gap=2.0)
         square[top : top + inner_wh[1], left : left + inner_wh[0]] = np.asarray(small)
-        codes, logits = self._session.run(["codes", "logits"], {"picture": square[None] / np.float32(127.5) - 1})
-        scores = 1 / (1 + np.exp(-logits[0].astype(np.float64)))
+        codes, logits = self._session.run(["codes", "logits"], {"picture": square[None] / MIDDLE - 1})
+        scores = np.minimum(SCORE_FACTOR / (1 + np.exp(-logits[0])), 1).astype(np.float32)
         wanted = scores >= self._threshold
         boxes = self._decode(codes[0][wanted], self._anchors[wanted]) * SIDE
         boxes = (boxes - [left, top, left, top]) * ([width / inner_wh[0], height / inner_wh[1]] * 2)
         boxes = clip(boxes.astype(np.float32), width, height)
-        kept = nms(boxes, scores[wanted].astype(np.float32), self._overlap)
-        return Detections(boxes, scores[wanted].astype(np.float32)).take(kept)
+        kept = nms(boxes, scores[wanted], self._overlap)
+        return Detections(boxes, scores[wanted]).take(kept)
 
     @staticmethod
     def _decode(codes: NDArray[np.float32], anchors: NDArray[np.float32]) -> NDArray[np.float32]:

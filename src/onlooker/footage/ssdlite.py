@@ -8,7 +8,7 @@ from PIL import Image
 
 from onlooker.footage.boxes import clip
 from onlooker.footage.detection import DETECTORS_FOLDER, Detections
-from onlooker.runtime.sessions import create_session
+from onlooker.footage.sessions import create_session
 
 LARGEST_SIDE = 1280
 """Larger pictures are made smaller first: the graph turns the whole picture into floats before it resizes to 300 x 300,
