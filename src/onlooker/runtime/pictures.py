@@ -52,8 +52,35 @@ _BROKEN = (
 )
 """What Pillow's decoders raise on damaged data."""
 
-# warnings.catch_warnings swaps process-wide state, so two threads must not be inside it at once.
-_WARNINGS_LOCK = threading.Lock()
+
+class _QuietPillow:
+    """Keeps Pillow's remarks on odd files, and its own size warning, off the screen while any thread decodes.
+
+    ``warnings.catch_warnings`` swaps process-wide state and must not be left in another order than it was entered, so
+    the threads share one: the first to come enters it, the last to go leaves it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._catch = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._catch = warnings.catch_warnings()
+                self._catch.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._catch.__exit__(None, None, None)
+
+
+_QUIET = _QuietPillow()
 
 
 def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -122,8 +149,14 @@ def encode_jpeg(rgb: NDArray[np.uint8], quality: int = 90) -> bytes:
 def _decode(stream: IO[bytes], name: str, max_pixels: int) -> NDArray[np.uint8]:
     if not stream.read(1):
         raise PictureError(f"{name} is empty; replace it with a complete picture file")
+    with _QUIET:
+        return _decode_quietly(stream, name, max_pixels)
+
+
+def _decode_quietly(stream: IO[bytes], name: str, max_pixels: int) -> NDArray[np.uint8]:
+    Image.init()
     try:
-        picture = _open(stream)
+        picture: Image.Image = Image.open(stream, formats=[one for one in FORMATS if one in Image.OPEN])
     except Image.DecompressionBombError as error:
         raise PictureError(f"{name} has more than {max_pixels:,} pixels; make it smaller first") from error
     except _BROKEN as error:
@@ -144,24 +177,13 @@ def _decode(stream: IO[bytes], name: str, max_pixels: int) -> NDArray[np.uint8]:
     return _upright(rgb, turn)
 
 
-def _open(stream: IO[bytes]) -> Image.Image:
-    """Read the header; Pillow's remarks on harmless oddities and its own size warning are kept off the screen."""
-    Image.init()
-    with _WARNINGS_LOCK, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return Image.open(stream, formats=[name for name in FORMATS if name in Image.OPEN])
-
-
 def _orientation(picture: Image.Image) -> int:
     """Return the EXIF orientation 1..8 of a loaded picture; 1 (upright) where there is none or it makes no sense."""
-    with _WARNINGS_LOCK, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            turn = picture.getexif().get(ExifTags.Base.Orientation, 1)
-        except _BROKEN:
-            # Damaged EXIF data says nothing of the pixels, which are whole: every viewer shows such a picture as it
-            # lies.
-            return 1
+    try:
+        turn = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except _BROKEN:
+        # Damaged EXIF data says nothing of the pixels, which are whole: every viewer shows such a picture as it lies.
+        return 1
     return turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
 
 

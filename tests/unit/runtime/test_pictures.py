@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -97,6 +98,15 @@ def test_thirty_two_bit_integers_and_floats_are_scaled() -> None:
     assert decode_picture(saved(Image.fromarray(integers), "TIFF"), "i.tif")[..., 0].tolist() == [[0, 255]]
     floats = np.array([[0.0, 0.5, 1.0, np.nan, -1.0]], dtype=np.float32)
     assert decode_picture(saved(Image.fromarray(floats), "TIFF"), "f.tif")[..., 0].tolist() == [[0, 128, 255, 0, 0]]
+
+
+def test_dark_pictures_of_many_bits_stay_dark() -> None:
+    deep = np.full((2, 2), 16_448, dtype=np.uint16)
+    assert decode_picture(saved(Image.fromarray(deep), "PNG"), "dark.png").max() == 64
+    integers = np.full((2, 2), 16_448, dtype=np.int32)
+    assert decode_picture(saved(Image.fromarray(integers), "TIFF"), "dark.tif").max() == 64
+    floats = np.full((2, 2), 0.25, dtype=np.float32)
+    assert decode_picture(saved(Image.fromarray(floats), "TIFF"), "dark.tif").max() == 64
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
@@ -247,6 +257,7 @@ SEEDS = {name: saved(two_colours(), name) for name in ("JPEG", "PNG", "WEBP", "G
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=12),
 )
 @example(format_="PNG", changes=[(0.0, 0)])
+@example(format_="TIFF", changes=[(0.03981984165812835, 1)])
 def test_damaged_bytes_give_a_picture_or_a_picture_error(format_: str, changes: list[tuple[float, int]]) -> None:
     data = bytearray(SEEDS[format_])
     for where, value in changes:
@@ -266,6 +277,25 @@ def test_many_threads_read_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda _: read_picture(path), range(64)))
     assert all(np.array_equal(results[0], result) for result in results)
+
+
+def test_pillows_remarks_are_silenced_only_while_decoding(tmp_path: Path) -> None:
+    remarkable = bytearray(SEEDS["TIFF"])
+    remarkable[int(0.03981984165812835 * len(remarkable))] = 1
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(lambda _: _outcome(bytes(remarkable)), range(64)))
+    assert len(set(outcomes)) == 1
+    assert list(warnings.filters) == before
+    with pytest.warns(UserWarning, match="Tag data larger"):
+        Image.open(io.BytesIO(remarkable)).load()
+
+
+def _outcome(data: bytes) -> str:
+    try:
+        return str(decode_picture(data, "odd").shape)
+    except PictureError as error:
+        return str(error)
 
 
 def test_encoded_jpeg_comes_back_nearly_the_same() -> None:
