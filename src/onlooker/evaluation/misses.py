@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from onlooker.errors import ConfigError, PictureError
 from onlooker.evaluation.encoding import read_crop
-from onlooker.evaluation.report import Report, headline, notes
+from onlooker.evaluation.report import PERCENTAGES, RANKS, Report, headline, notes, percentage, plain
 from onlooker.evaluation.runner import Evaluation
 from onlooker.files import write_text
 from onlooker.runtime.pictures import encode_jpeg
@@ -174,16 +174,13 @@ def page(evaluation: Evaluation, misses: list[Miss]) -> str:
 
 
 def _tiles(report: Report) -> str:
-    metrics = report.results["text-to-image"].metrics
-    tiles = [
-        ("R@1", f"{100 * metrics.r1:.1f} %"),
-        ("R@5", f"{100 * metrics.r5:.1f} %"),
-        ("R@10", f"{100 * metrics.r10:.1f} %"),
-        ("mAP", f"{100 * metrics.map:.1f} %"),
-        ("median rank", f"{metrics.median_rank:,.1f}".removesuffix(".0")),
-        ("texts", f"{metrics.queries:,}"),
-    ]
-    cells = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in tiles)
+    result = report.results["text-to-image"]
+    tiles = [(label, *percentage(result, name)) for name, label in PERCENTAGES.items()]
+    tiles += [(label, *plain(result, name)) for name, label in RANKS.items()]
+    cells = "".join(
+        f'<div><dt>{label}</dt><dd>{value}</dd><dd class="interval">{interval}</dd></div>'
+        for label, value, interval in tiles
+    )
     return f'<dl class="tiles">{cells}</dl>'
 
 

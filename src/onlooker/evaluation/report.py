@@ -149,9 +149,9 @@ def rows(report: Report) -> list[list[str]]:
     """Return the table as rows of cells: a head row, then one row a metric with value and interval per direction."""
     table = [["", *(direction.replace("-", " ") for direction in report.results)]]
     for name, label in PERCENTAGES.items():
-        table.append([label, *(_cell(result, name, 100.0, " %") for result in report.results.values())])
+        table.append([label, *(" ".join(percentage(result, name)).rstrip() for result in report.results.values())])
     for name, label in RANKS.items():
-        table.append([label, *(_cell(result, name, 1.0, "") for result in report.results.values())])
+        table.append([label, *(" ".join(plain(result, name)).rstrip() for result in report.results.values())])
     counts = {"queries": "queries", "without_positive": "without a right item", "gallery": "gallery"}
     for name, label in counts.items():
         table.append([label, *(f"{getattr(result.metrics, name):,}" for result in report.results.values())])
@@ -209,12 +209,22 @@ def to_markdown(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cell(result: Result, name: str, factor: float, unit: str) -> str:
+def percentage(result: Result, name: str) -> tuple[str, str]:
+    """Return a fraction and its interval as per cent, for reading; the interval is empty where there is none."""
+    return _value_and_interval(result, name, 100.0, " %")
+
+
+def plain(result: Result, name: str) -> tuple[str, str]:
+    """Return a rank and its interval, for reading; the interval is empty where there is none."""
+    return _value_and_interval(result, name, 1.0, "")
+
+
+def _value_and_interval(result: Result, name: str, factor: float, unit: str) -> tuple[str, str]:
     value = f"{getattr(result.metrics, name) * factor:,.1f}{unit}"
     if name not in result.intervals:
-        return value
+        return value, ""
     interval = result.intervals[name]
-    return f"{value} [{interval.low * factor:,.1f}, {interval.high * factor:,.1f}]"
+    return value, f"[{interval.low * factor:,.1f}, {interval.high * factor:,.1f}]"
 
 
 def _markdown_row(cells: list[str]) -> str:
