@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from onlooker.datasets.recolour import recolour
-from onlooker.datasets.samples import Box, Sample, cut
+from onlooker.datasets.samples import Box, Sample, cut, grow
 from onlooker.datasets.words import mirror_text
 from onlooker.runtime.pictures import decode_picture, encode_jpeg
 
@@ -25,6 +25,9 @@ class Augmentation(BaseModel):
     Attributes:
         box_jitter: Each edge of the person's box moves in or out by up to this share of its width or height, as a
             detector's would.
+        loose: Probability of leaving surroundings around the person, up to ``loose_margin`` on every side, as in whole
+            photographs and careless boxes.
+        loose_margin: Largest share of the box's width and height left on each side then.
         flip: Probability of mirroring; "left" and "right" change places in the texts.
         brightness: Natural logarithm of the largest factor.
         contrast: The same, around the picture's mean lightness.
@@ -40,6 +43,8 @@ class Augmentation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     box_jitter: float = Field(0.08, ge=0, le=0.5, description="Largest shift of each box edge, as a share of its side.")
+    loose: float = Field(0.0, ge=0, le=1, description="Probability of leaving surroundings around the person.")
+    loose_margin: float = Field(0.5, ge=0, le=1, description="Largest share of the box left on each side then.")
     flip: float = Field(0.5, ge=0, le=1, description="Probability of mirroring picture and text.")
     brightness: float = Field(0.25, ge=0, le=1, description="Log of the largest brightness factor.")
     contrast: float = Field(0.2, ge=0, le=1, description="Log of the largest contrast factor.")
@@ -55,7 +60,8 @@ class Augmentation(BaseModel):
 
     def needs(self) -> dict[str, Any]:
         """Return the arguments that ``CropDataset`` needs for this augmentation: ``margin`` and ``masks``."""
-        return {"margin": self.box_jitter, "masks": self.recolour > 0}
+        margin = max(self.box_jitter, self.loose_margin) if self.loose else self.box_jitter
+        return {"margin": margin, "masks": self.recolour > 0}
 
     def apply(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Vary one sample.
@@ -69,7 +75,10 @@ class Augmentation(BaseModel):
         """
         if rng.random() < self.recolour:
             sample = recolour(sample, rng)
-        sample = cut(sample, jitter_box(sample.box, self.box_jitter, rng))
+        box = jitter_box(sample.box, self.box_jitter, rng)
+        if self.loose and rng.random() < self.loose:
+            box = grow(box, float(rng.uniform(0, self.loose_margin)))
+        sample = cut(sample, box)
         if rng.random() < self.flip:
             sample = mirror(sample)
         rgb = sample.rgb

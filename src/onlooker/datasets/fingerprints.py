@@ -27,6 +27,7 @@ COLOUR_DIFFERENCE = 20.0
 
 _GRID = 16
 _QUERY_BLOCK = 2048
+_PAIR_BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,12 @@ def near_duplicates(fingerprints: Sequence[Fingerprint]) -> list[tuple[int, int]
         limits, _, neighbours = scan.range_search(block, HASH_DISTANCE + 1)
         rows = start + np.repeat(np.arange(len(block)), (limits[1:] - limits[:-1]).astype(np.int64))
         later = neighbours > rows
-        for row, neighbour in zip(rows[later], neighbours[later], strict=True):
-            if np.abs(thumbnails[row] - thumbnails[neighbour]).mean() <= COLOUR_DIFFERENCE:
-                first, second = sorted((int(kept[row]), int(kept[neighbour])))
-                pairs.append((first, second))
+        rows, neighbours = rows[later], neighbours[later]
+        for begin in range(0, len(rows), _PAIR_BLOCK):
+            ones, others = rows[begin : begin + _PAIR_BLOCK], neighbours[begin : begin + _PAIR_BLOCK]
+            apart = np.abs(thumbnails[ones] - thumbnails[others]).mean(axis=(1, 2, 3))
+            near = apart <= COLOUR_DIFFERENCE
+            pairs += zip(kept[ones[near]].tolist(), kept[others[near]].tolist(), strict=True)
     return sorted(pairs)
 
 

@@ -120,7 +120,7 @@ def mask_file(path: Path, labels: np.ndarray) -> Path:
 
 
 def street(root: Path, count: int = 12) -> Path:
-    """Photos 0001.jpg and so on; the last two are one picture at two qualities; the first has garments, box and mask."""
+    """Photos 0001.jpg and on; the last two are one picture at two qualities; the first has a box and a mask."""
     rows = []
     for number in range(1, count + 1):
         name = f"{number:04}.jpg"
