@@ -13,6 +13,7 @@ from onlooker.cli.console import note, progress
 from onlooker.errors import ConfigError
 
 if TYPE_CHECKING:
+    from onlooker.datasets.manifest import Manifest
     from onlooker.datasets.preparing import Report
 
 
@@ -40,6 +41,9 @@ def run(
         bool, typer.Option("--people", help="One record per person box instead of one per picture (coco).")
     ] = False,
     min_height: Annotated[int, typer.Option(min=1, help="Least height of a box taken by --people, in pixels.")] = 96,
+    detect: Annotated[
+        bool, typer.Option("--detect", help="Find the person's box in pictures that have none, with the shipped detector.")
+    ] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="Only look whether the pictures exist; do not open them.")
     ] = False,
@@ -67,6 +71,7 @@ def run(
       onlooker prepare cuhk-pedes data/CUHK-PEDES -o cuhk.jsonl --quick
       onlooker prepare coco data/coco -o people.jsonl --people --min-height 128
       onlooker prepare street data/street_photos -o street.jsonl --val 300 --seed 0
+      onlooker prepare street data/street_photos -o street.jsonl --detect
       onlooker prepare generic my_photos -o mine.jsonl --json > report.json
     """  # noqa: D301
     from onlooker.datasets.preparing import PrepareOptions, prepare
@@ -84,6 +89,8 @@ def run(
     manifest, report = prepare(
         dataset, root, options, lambda description, total: progress(description, total, unit="pictures")
     )
+    if detect:
+        manifest = _with_boxes(manifest)
     if output is not None:
         manifest.save(output)
     if as_json:
@@ -98,6 +105,17 @@ def run(
     if strict and report.problems:
         note(f"{len(report.problems)} kinds of problems found")
         sys.exit(1)
+
+
+def _with_boxes(manifest: Manifest) -> Manifest:
+    from onlooker.datasets.boxes import fill_boxes
+    from onlooker.footage.detection import load_detector
+
+    detector = load_detector("union")
+    with progress("finding people", len(manifest), unit="pictures") as advance:
+        filled_manifest, filled = fill_boxes(manifest, lambda rgb: detector.detect(rgb).boxes, advance)
+    note(f"{filled:,} boxes found by the detector")
+    return filled_manifest
 
 
 def _list(as_json: bool) -> None:
