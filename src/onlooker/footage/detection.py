@@ -69,22 +69,27 @@ class Detector(Protocol):
 class UnionDetector:
     """Several detectors as one: all boxes, doubles suppressed."""
 
-    def __init__(self, parts: Sequence[Detector], *, overlap: float = 0.5) -> None:
+    def __init__(
+        self, parts: Sequence[Detector], *, overlap: float = 0.5, within: float = 0.85, least_ratio: float = 0.3
+    ) -> None:
         """Join detectors whose scores are on one scale.
 
         Args:
             parts: The detectors.
             overlap: Of two boxes with more IoU than this the better one stays.
+            within: The same where this part of the smaller one lies within the larger, and
+            least_ratio: its area is at least this part of the larger one's.
         """
         self._parts = tuple(parts)
-        self._overlap = overlap
+        self._overlap, self._within, self._least_ratio = overlap, within, least_ratio
 
     def detect(self, rgb: NDArray[np.uint8]) -> Detections:
         """Find the people (see ``Detector``)."""
         found = [part.detect(rgb) for part in self._parts]
         boxes = np.concatenate([detections.boxes for detections in found])
         scores = np.concatenate([detections.scores for detections in found])
-        return Detections(boxes, scores).take(nms(boxes, scores, self._overlap))
+        kept = nms(boxes, scores, self._overlap, within=self._within, least_ratio=self._least_ratio)
+        return Detections(boxes, scores).take(kept)
 
 
 DEFAULT_THRESHOLDS = {"union": 0.5, "openimages": 0.45, "ssdlite": 0.3}

@@ -213,8 +213,9 @@ class Ingest:
         if self._detector is None:
             return [_whole(rgb, 0.0)]
         found = self._detector.detect(rgb)
-        tall = found.boxes[:, 3] - found.boxes[:, 1] >= self._options.rules.least_height_px
-        found = found.take(tall)
+        rules = self._options.rules
+        tall = found.boxes[:, 3] - found.boxes[:, 1] >= rules.least_height_px
+        found = found.take(tall & (found.scores >= rules.least_photo_score))
         views = [cut(rgb, box, float(score)) for box, score in zip(found.boxes, found.scores, strict=True)]
         return [view for view in views if view is not None]
 

@@ -21,6 +21,7 @@ class TrackRules:
             person who is seen for less there is no good view.
         least_detections: So are tracks with fewer detections.
         least_score: So are tracks whose best detection scores less.
+        least_photo_score: A person in a photo, where no track can confirm him or her, is dropped below this score.
         least_height_px: Smaller persons are not looked at: there is nothing to recognise in them.
         views: How many views of a track are encoded, at most.
         longest_s: After this long without a moment at which nobody is there, all tracks are ended and begun anew. It
@@ -31,6 +32,7 @@ class TrackRules:
     least_s: float = 0.5
     least_detections: int = 3
     least_score: float = 0.65
+    least_photo_score: float = 0.55
     least_height_px: int = 40
     views: int = 4
     longest_s: float = 300.0
