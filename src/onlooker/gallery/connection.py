@@ -20,10 +20,14 @@ PAGE_BYTES = 8192
 
 
 @contextmanager
-def plain_errors(path: Path) -> Iterator[None]:
+def plain_errors(path: Path, *, reading: bool = False) -> Iterator[None]:
     """Turn SQLite's errors inside the block into a ``GalleryError`` that names the file and what to do.
 
     Told apart by SQLite's own words, since Python 3.10 gives no error codes.
+
+    Args:
+        path: The file.
+        reading: Whether the block opens it for reading only.
     """
     try:
         yield
@@ -31,6 +35,11 @@ def plain_errors(path: Path) -> Iterator[None]:
         text = str(error)
         if "locked" in text or "busy" in text:
             advice = f"has been locked by another process for {BUSY_TIMEOUT_S:.0f} s; try again when that one is done"
+        elif reading and ("readonly" in text or "unable to open" in text):
+            advice = (
+                "cannot be opened for reading; check the permissions of the file, and of its folder, which you must be "
+                "allowed to write too, since SQLite keeps its log there (or copy the file elsewhere)"
+            )
         elif "readonly" in text or "read-only" in text:
             advice = "cannot be written; give write permission to the file and its folder, or open it for reading"
         elif "unable to open" in text:
@@ -87,7 +96,7 @@ def connect_for_reading(path: Path) -> sqlite3.Connection:
     """
     if not path.is_file():
         raise GalleryError(f"there is no gallery {path}; make it with `onlooker index PATH --gallery {path}`")
-    with plain_errors(path):
+    with plain_errors(path, reading=True):
         connection = _open_file(path, "ro")
         try:
             _check_kind(connection, path)

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 ONE_SHOT_FAISS_ROWS = 400_000
 """From here FAISS wins in a process that scans once; below, importing it and copying the codes into it costs more than
-it saves. Measured on two x86 cores, 256 dimensions: 300,000 rows NumPy 162 ms, FAISS 205; 1,000,000 rows 930 and 450."""
+it saves. On an x86 core at 256 dimensions: 300,000 rows NumPy 163 ms, FAISS 167; 500,000 rows 271 and 236."""
 
 RESIDENT_FAISS_ROWS = 5_000
-"""From here FAISS wins in a process that goes on scanning: at 5,000 rows 0.24 against 4.8 ms, at 100,000 8 and 108."""
+"""From here FAISS wins in a process that goes on scanning: at 5,000 rows 0.24 against 2.7 ms, at 100,000 3.9 and 52."""
 
 FAISS_QUERIES = 8
-"""Up to so many queries at a time FAISS wins: it scans once for each, a matrix product turns the rows into float32 once."""
+"""Up to so many queries at a time FAISS wins: it scans once for each, a matrix product only once for all."""
 
 GATHER_FRACTION = 0.05
 """Up to this part of the rows, gathering the chosen ones and scanning those beats scanning all under a bitmap."""

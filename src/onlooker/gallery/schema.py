@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 APPLICATION_ID = 0x4F4E4C4B
 """The four letters ONLK in the SQLite header: what tells a gallery from any other SQLite file."""
@@ -97,17 +97,12 @@ def version_of(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def upgrade(connection: sqlite3.Connection, steps: Sequence[Step] = STEPS) -> None:
-    """Run the steps that a file has not seen, in the transaction that is open.
-
-    Args:
-        connection: A connection inside a write transaction.
-        steps: All known steps, in order.
-    """
+def upgrade(connection: sqlite3.Connection) -> None:
+    """Run the steps that a file has not seen, in the transaction that is open."""
     connection.execute("CREATE TABLE IF NOT EXISTS step (name TEXT PRIMARY KEY, applied_us INTEGER NOT NULL) STRICT")
-    for step in steps[version_of(connection) :]:
+    for step in STEPS[version_of(connection) :]:
         step(connection)
         connection.execute("INSERT INTO step VALUES (?, ?)", (step.__name__, time.time_ns() // 1000))
     # Pragmas take no parameters; the value is an int of ours.
-    connection.execute(f"PRAGMA user_version = {len(steps)}")
-    connection.execute("UPDATE meta SET schema_version = ?", (len(steps),))
+    connection.execute(f"PRAGMA user_version = {len(STEPS)}")
+    connection.execute("UPDATE meta SET schema_version = ?", (len(STEPS),))
