@@ -42,7 +42,8 @@ def run(
     ] = False,
     min_height: Annotated[int, typer.Option(min=1, help="Least height of a box taken by --people, in pixels.")] = 96,
     detect: Annotated[
-        bool, typer.Option("--detect", help="Find the person's box in pictures that have none, with the shipped detector.")
+        bool,
+        typer.Option("--detect", help="Find the person's box in pictures that have none, with the shipped detector."),
     ] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="Only look whether the pictures exist; do not open them.")

@@ -21,8 +21,8 @@ def fill_boxes(
 ) -> tuple[Manifest, int]:
     """Give each record without a box that of the largest person in its picture.
 
-    A model that will be asked about detectors' crops must be trained and measured on such crops. Records that have a box
-    keep it; a picture in which nobody is found stays whole.
+    A model that will be asked about detectors' crops must be trained and measured on such crops. Records that have a
+    box keep it; a picture in which nobody is found stays whole.
 
     Args:
         manifest: The records.

@@ -11,6 +11,8 @@ from pathlib import Path
 from onlooker.datasets.fingerprints import Fingerprint, fingerprint
 from onlooker.errors import PictureError
 
+_BLOCK = 1024
+
 
 @dataclass
 class PictureCheck:
@@ -73,16 +75,19 @@ def check_pictures(
 
     pool = ThreadPoolExecutor(workers or os.cpu_count() or 1)
     try:
-        for file, found in zip(files, pool.map(look, files), strict=True):
-            if found is None:
-                check.missing.append(file)
-            elif isinstance(found, str):
-                check.unreadable[file] = found
-            else:
-                check.present += 1
-                check.fingerprints[file] = found
-            advance(1)
+        # In blocks, since a queue of every file of a large dataset takes more memory than the fingerprints.
+        for start in range(0, len(files), _BLOCK):
+            block = files[start : start + _BLOCK]
+            for file, found in zip(block, pool.map(look, block), strict=True):
+                if found is None:
+                    check.missing.append(file)
+                elif isinstance(found, str):
+                    check.unreadable[file] = found
+                else:
+                    check.present += 1
+                    check.fingerprints[file] = found
+                advance(1)
     finally:
-        # Ctrl-C must not wait for tens of thousands of queued pictures.
+        # Ctrl-C must not wait for the pictures that are still queued.
         pool.shutdown(wait=True, cancel_futures=True)
     return check

@@ -127,3 +127,11 @@ def test_needs() -> None:
 def test_strengths_are_checked(bad: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         Augmentation.model_validate(bad)
+
+
+def test_loose_crops_leave_surroundings() -> None:
+    loose = Augmentation(**{**OFF, "loose": 1.0, "loose_margin": 0.2})
+    assert loose.needs()["margin"] == 0.2
+    sizes = {loose.apply(a_sample(), np.random.default_rng(seed)).rgb.shape[:2] for seed in range(20)}
+    assert len(sizes) > 5
+    assert all(40 <= height <= 58 and 20 <= width <= 29 for height, width in sizes)
