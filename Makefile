@@ -1,0 +1,59 @@
+# The two commands of a newcomer: `make demo` and `make test`. Everything they need is installed into .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help demo test check lint types docs format bench soak clean
+
+help:
+	@echo "make demo    install the base package (no torch) and run the demo"
+	@echo "make test    install what the tests need and run them all"
+	@echo "make check   ruff, mypy (strict), spelling, documentation checks"
+	@echo "make format  let ruff format and fix"
+	@echo "make bench   run the benchmarks (prints ratios with their spread)"
+	@echo "make soak    the long proofs: kill loops of the gallery and the ingest"
+	@echo "make clean   remove .venv and caches"
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: $(BIN)/python pyproject.toml
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml
+	$(PIP) -e '.[dev,train]'
+	@touch $@ $(VENV)/.base
+
+demo: $(VENV)/.base
+	$(BIN)/onlooker demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+check: lint types docs
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs src tests
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+docs: $(VENV)/.dev
+	$(BIN)/python scripts/check_docs.py
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.base
+	$(BIN)/python benchmarks/bench_search.py
+
+soak: $(VENV)/.dev
+	ONLOOKER_SOAK=200 $(BIN)/python -m pytest tests/unit/gallery/test_crash.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
