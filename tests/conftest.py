@@ -6,8 +6,13 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.shared_data import SHARED
+
+# A busy machine is no failure.
+settings.register_profile("onlooker", deadline=None)
+settings.load_profile("onlooker")
 
 TRAIN_PACKAGES = ("torch", "transformers", "peft", "onnx")
 
