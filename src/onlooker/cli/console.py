@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+
 class Advance(Protocol):
     """Moves a progress bar on."""
 
@@ -31,7 +32,7 @@ def quiet_libraries() -> None:
 
 
 @contextmanager
-def progress(description: str, total: float | None, *, unit: str = "", done: float = 0) -> Iterator[Advance]:
+def progress(description: str, total: float | None, *, unit: str = "", done: int = 0) -> Iterator[Advance]:
     """Show a progress bar with count, rate and time left while the block runs; nothing where stderr is no terminal.
 
     Args:
@@ -67,7 +68,7 @@ def progress(description: str, total: float | None, *, unit: str = "", done: flo
         TextColumn("{task.fields[text]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(description, total=total, completed=done, text="")
+        task = bar.add_task(description, total=total, completed=int(done), text="")
 
         def advance(steps: float, text: str = "") -> None:
             bar.update(task, advance=steps, text=text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -39,13 +39,13 @@ def run(
         raise ConfigError(f"--precision {precision!r}: choose float32, half or int8")
     quiet_libraries()
     from onlooker.datasets.manifest import Manifest
-    from onlooker.export.bundler import export_bundle, open_source
+    from onlooker.export.bundler import Precision, export_bundle, open_source
 
     bundle = export_bundle(
         open_source(source),
         output,
         name=name,
-        precision=precision,
+        precision=cast("Precision", precision),
         manifest=Manifest.load(data).split(split) if data is not None else None,
         licence=licence,
         say=note,

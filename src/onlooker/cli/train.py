@@ -10,13 +10,20 @@ import typer
 
 
 def run(
-    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of one that comes with Onlooker (see --list).")] = "",
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe file, or the name of one that comes with Onlooker (see --list).")
+    ] = "",
     data: Annotated[Path | None, typer.Option("--data", help="Manifest written by 'onlooker prepare'.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the run. Default: runs/NAME.")] = None,
-    lora: Annotated[bool | None, typer.Option("--lora/--full", help="Train with LoRA adapters, or every weight.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of the run. Default: runs/NAME.")
+    ] = None,
+    lora: Annotated[
+        bool | None, typer.Option("--lora/--full", help="Train with LoRA adapters, or every weight.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random, instead of the recipe's.")] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe; may be repeated."),
     ] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Begin again, even where a run could go on.")] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all cores.")] = None,
@@ -28,9 +35,9 @@ def run(
 ) -> None:
     """Train a dual encoder from a recipe and a manifest.
 
-    Stop it with Ctrl-C (or lose power): the same command goes on where it was, and ends with the same weights as a run without a
-    stop. The folder then holds best/ (the checkpoint that validation chose), curves.png, history.json, run.json and
-    the retrieval results of the validation split (results.csv).
+    Stop it with Ctrl-C (or lose power): the same command goes on from the last saved state, and ends with the same
+    weights as a run without a stop. The folder then holds best/ (the checkpoint that validation chose), curves.png,
+    history.json, run.json and the retrieval results of the validation split (results.csv).
 
     \b
     Examples:
@@ -63,6 +70,10 @@ def run(
     if lora is not None:
         overrides.append(f"use_lora={str(lora).lower()}")
     chosen = load_recipe(find_recipe(recipe), overrides)
+    if lora and chosen.model.lora is None:
+        raise ConfigError(
+            f"--lora: the recipe {chosen.name} has no adapters; add [model.lora.image] or [model.lora.text]"
+        )
     _train(chosen, Manifest.load(data), output or Path("runs") / chosen.name, restart, results, json_)
 
 
@@ -73,12 +84,12 @@ def _train(recipe: Any, manifest: Any, output: Path, begin_again: bool, results:
     from onlooker.evaluation.metrics import retrieval
     from onlooker.training.loop import StepReport, Training, restart
 
-    if begin_again:
-        restart(output)
     training = Training(recipe, manifest, output, lambda similarity, relevant: asdict(retrieval(similarity, relevant)))
     counts = training.count_parameters()
     note(f"{recipe.name}: {counts['all'] / 1e6:.1f} M weights, {counts['trainable'] / 1e6:.1f} M of them trained")
-    if training.resume():
+    if begin_again:
+        restart(output)
+    elif training.resume():
         note(f"going on after {training.done} of {recipe.run.epochs * training.batches} batches ({output / 'last'})")
     total = recipe.run.epochs * training.batches
     with progress("training", total, unit="batches", done=training.done) as advance:
@@ -99,7 +110,8 @@ def _train(recipe: Any, manifest: Any, output: Path, begin_again: bool, results:
     if as_json:
         print(json.dumps({"best": str(result.best), "chosen": best}))
     else:
-        print(f"{result.best}: epoch {best['epoch'] + 1}, R@1 {100 * best['r1']:.1f} %, validation loss {best['loss']:.3f}")
+        figures = f"R@1 {100 * best['r1']:.1f} %, validation loss {best['loss']:.3f}"
+        print(f"{result.best}: epoch {best['epoch'] + 1}, {figures}")
 
 
 def _save_results(best: Path, manifest: Any, recipe: Any, output: Path) -> None:
@@ -110,4 +122,3 @@ def _save_results(best: Path, manifest: Any, recipe: Any, output: Path) -> None:
     val = manifest.split(recipe.data.val_split)
     evaluation = evaluate(open_encoder(best), val, texts=recipe.data.texts)
     save_results(evaluation, output / "results.csv")
-

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
 from onlooker.encoders.config import ModelConfig
@@ -71,12 +73,35 @@ def save_checkpoint(folder: Path, model: DualEncoder, tokenizer: Path, record: d
 
 
 def replace_folder(new: Path, folder: Path) -> None:
-    """Give the complete folder ``new`` the name ``folder``, taking away an older one of that name."""
+    """Give the complete folder ``new`` the name ``folder``, taking away an older one of that name.
+
+    A folder cannot be replaced in one step. A kill between the two leaves the older one under another name, where
+    ``recover_folder`` finds it.
+    """
+    for path in new.rglob("*"):
+        if path.is_file():
+            # After a loss of power the name must not be there before the content.
+            with path.open("rb") as handle:
+                os.fsync(handle.fileno())
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     if folder.exists():
         folder.rename(old)
     new.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def recover_folder(folder: Path) -> bool:
+    """Clear away what a kill within ``replace_folder`` left, putting the older folder back where no newer one is.
+
+    Returns:
+        Whether ``folder`` is there now.
+    """
+    left = sorted(folder.parent.glob(f".{folder.name}.*.old"))
+    if left and not folder.is_dir():
+        left.pop().rename(folder)
+    for path in (*left, *folder.parent.glob(f".{folder.name}.*.tmp")):
+        shutil.rmtree(path, ignore_errors=True)
+    return folder.is_dir()
 
 
 def read_info(folder: Path) -> dict[str, Any]:
@@ -87,14 +112,16 @@ def read_info(folder: Path) -> dict[str, Any]:
     """
     path = folder / INFO_FILE
     try:
-        info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        info = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{folder}: no checkpoint here ({INFO_FILE} is missing)") from None
     except json.JSONDecodeError as error:
         raise DataError(f"{path}: line {error.lineno} is not JSON: {error.msg}") from None
-    if info.get("format") != FORMAT:
-        raise DataError(f"{path}: checkpoint format {info.get('format')!r} is not known here (this version reads {FORMAT})")
-    return info
+    found = info.get("format") if isinstance(info, dict) else None
+    if found != FORMAT:
+        raise DataError(f"{path}: checkpoint format {found!r} is not known here (this version reads {FORMAT})")
+    checked: dict[str, Any] = info
+    return checked
 
 
 def load_checkpoint(folder: Path) -> DualEncoder:
@@ -110,11 +137,14 @@ def load_checkpoint(folder: Path) -> DualEncoder:
         DataError: No checkpoint there, or its weights do not fit its configuration.
     """
     info = read_info(folder)
-    config = ModelConfig.model_validate(info["model"])
-    model = add_adapters(build(config, SavedBackbones(**info["backbones"])))
+    try:
+        config = ModelConfig.model_validate(info["model"])
+        model = add_adapters(build(config, SavedBackbones(**info["backbones"])))
+    except (ValidationError, KeyError, TypeError) as error:
+        raise DataError(f"{folder / INFO_FILE}: the model's configuration is damaged: {error}") from error
     try:
         load_model(model, str(folder / "model.safetensors"))
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, SafetensorError) as error:
         raise DataError(f"{folder / 'model.safetensors'}: the weights do not fit {INFO_FILE}: {error}") from error
     return model.eval()
 
@@ -162,10 +192,10 @@ class TorchEncoder:
         """Encode RGB pictures, uint8 (h, w, 3), to float32 (n, dimension), L2-normalised."""
         from onlooker.runtime.preprocessing import preprocess
 
-        vectors = [
-            self.model.encode_images(torch.from_numpy(preprocess(pictures[start : start + batch_size], self.spec))).numpy()
-            for start in range(0, len(pictures), batch_size)
-        ]
+        vectors = []
+        for start in range(0, len(pictures), batch_size):
+            pixels = torch.from_numpy(preprocess(pictures[start : start + batch_size], self.spec))
+            vectors.append(self.model.encode_images(pixels).numpy())
         return np.concatenate(vectors) if vectors else np.zeros((0, self.dimension), np.float32)
 
     @torch.inference_mode()

@@ -15,7 +15,7 @@ RANDOM = "random"
 class Part(BaseModel):
     """Base of every configuration part: frozen, and a misspelled key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ImageTowerConfig(Part):
@@ -41,7 +41,10 @@ class ImageTowerConfig(Part):
     )
     freeze: bool = Field(False, description="Keep the pretrained network as it is and train only what stands on it.")
     frozen_blocks: int = Field(
-        0, ge=0, le=16, description="efficientnet-lite0: how many of the first blocks (and the stem) stay as pretrained."
+        0,
+        ge=0,
+        le=16,
+        description="efficientnet-lite0: how many of the first blocks (and the stem) stay as pretrained.",
     )
     frozen_norm: bool = Field(
         False, description="Keep the statistics of batch normalisation as pretrained: faster, steadier on small data."
@@ -95,9 +98,9 @@ class LoraTowers(Part):
 class ModelConfig(Part):
     """A dual encoder, whole."""
 
-    image: ImageTowerConfig
-    text: TextTowerConfig
-    projection: ProjectionConfig = ProjectionConfig.model_construct(kind="residual", dimension=256, dropout=0.1)
+    image: ImageTowerConfig = Field(description="The image tower.")
+    text: TextTowerConfig = Field(description="The text tower.")
+    projection: ProjectionConfig = Field(ProjectionConfig(), description="The head on each tower.")
     lora: LoraTowers | None = Field(None, description="LoRA adapters; None trains every layer that is not frozen.")
     temperature: float = Field(
         0.07, gt=0, le=1, description="Softmax temperature of the contrastive loss (start value where it is learned)."
@@ -109,9 +112,13 @@ class ModelConfig(Part):
         if (self.image.kind == "clip") != (self.text.kind == "clip"):
             raise ValueError("a CLIP tower goes with a CLIP tower: set image.kind and text.kind both to 'clip'")
         if self.image.weights == PACKAGE and self.image.kind != "efficientnet-lite0":
-            raise ValueError(f"image.weights: no package carries weights of {self.image.kind}; give a folder, a hub name or 'random'")
+            raise ValueError(
+                f"image.weights: no package carries weights of {self.image.kind}; give a folder, a hub name or 'random'"
+            )
         if self.text.weights == PACKAGE and self.text.kind != "minilm":
-            raise ValueError(f"text.weights: no package carries weights of {self.text.kind}; give a folder, a hub name or 'random'")
+            raise ValueError(
+                f"text.weights: no package carries weights of {self.text.kind}; give a folder, a hub name or 'random'"
+            )
         if self.image.kind != "efficientnet-lite0" and (self.image.pooling == "attention" or self.image.thumbnail):
             raise ValueError("image.pooling = 'attention' and image.thumbnail go with kind = 'efficientnet-lite0'")
         return self

@@ -149,8 +149,8 @@ def _clip(config: ModelConfig, saved: SavedBackbones | None) -> DualEncoder:
         whole = load_pretrained(CLIPModel, config.image.weights)
     if whole.config.projection_dim != config.projection.dimension or config.projection.kind != "linear":
         raise ConfigError(
-            f"CLIP checkpoint {config.image.weights!r} projects to {whole.config.projection_dim} numbers by one matrix: "
-            f"set projection.kind = 'linear' and projection.dimension = {whole.config.projection_dim}"
+            f"CLIP checkpoint {config.image.weights!r} projects to {whole.config.projection_dim} numbers by one "
+            f"matrix: set projection.kind = 'linear' and projection.dimension = {whole.config.projection_dim}"
         )
     return DualEncoder(
         config,
@@ -159,5 +159,3 @@ def _clip(config: ModelConfig, saved: SavedBackbones | None) -> DualEncoder:
         whole.visual_projection,
         whole.text_projection,
     )
-
-

@@ -131,7 +131,8 @@ class EfficientNetTower(ImageTower):
         self.width = 1280
         if config.thumbnail and (config.height % THUMBNAIL_HW[0] or config.width % THUMBNAIL_HW[1]):
             raise ConfigError(
-                f"image.thumbnail needs a height that 24 and a width that 12 divides, not {config.height}x{config.width}"
+                "image.thumbnail needs a height that 24 divides and a width that 12 divides, "
+                f"not {config.height}x{config.width}"
             )
         self.attention: AttentionPooling | None = None
         if config.pooling == "attention":
@@ -176,7 +177,7 @@ class ClipImageTower(ImageTower):
 
 
 def resize_positions(vision_model: nn.Module, rows: int, columns: int) -> None:
-    """Resize a CLIP vision model's position embeddings to another grid, bicubic, the class token kept (as in IRRA, ViT).
+    """Resize a CLIP vision model's position embeddings to another grid, bicubic; the class token's stays (as in IRRA).
 
     Args:
         vision_model: A CLIPVisionTransformer or CLIPVisionModel; changed in place.
@@ -192,6 +193,6 @@ def resize_positions(vision_model: nn.Module, rows: int, columns: int) -> None:
     grid = table[1:].T.reshape(1, -1, side, side)
     resized = functional.interpolate(grid, size=(rows, columns), mode="bicubic", align_corners=False)
     table = torch.cat([table[:1], resized.flatten(2)[0].T])
-    embeddings.position_embedding = nn.Embedding.from_pretrained(table, freeze=False)
+    embeddings.position_embedding = nn.Embedding(table.shape[0], table.shape[1], _weight=table.contiguous())
     embeddings.num_patches, embeddings.num_positions = rows * columns, rows * columns + 1
     embeddings.register_buffer("position_ids", torch.arange(rows * columns + 1)[None], persistent=False)

@@ -14,12 +14,18 @@ from onlooker.encoders.dual import DualEncoder
 from onlooker.errors import ConfigError, DataError, TrainingError
 
 TOWERS = ("image", "text")
+ADAPTABLE = (nn.Linear, nn.Conv2d, nn.Embedding)
+"""Layers that LoRA can be put on."""
+LEGACY_CLIP_END = 2
 MERGE_TOLERANCE = 1e-4
-"""Largest allowed difference between merged and unmerged unit vectors (fp32 rounding in deep towers stays far below)."""
+"""Largest allowed difference of merged and unmerged unit vectors; fp32 rounding in deep towers stays far below."""
 
 
 def add_adapters(model: DualEncoder) -> DualEncoder:
-    """Wrap the backbones that the model's configuration names in PEFT adapters; their own weights are frozen.
+    """Wrap the backbones that the model's configuration names in PEFT adapters.
+
+    Their own weights are frozen, and with them the statistics of batch normalisation: adapters that are saved alone
+    must fit the pretrained network as it was.
 
     Args:
         model: A dual encoder without adapters; changed in place.
@@ -28,27 +34,34 @@ def add_adapters(model: DualEncoder) -> DualEncoder:
         The same model.
 
     Raises:
-        ConfigError: ``targets`` name no layer of the tower.
+        ConfigError: One of ``targets`` names no layer of the tower.
     """
     from peft import LoraConfig as PeftLoraConfig
     from peft import get_peft_model
 
     for name, settings in _adapted(model):
         tower = getattr(model, f"{name}_tower")
+        _check_targets(name, settings.targets, tower.backbone)
         peft_config = PeftLoraConfig(
             r=settings.rank,
-            lora_alpha=settings.alpha,  # type: ignore[arg-type]  # peft annotates int and computes with any number
+            lora_alpha=settings.alpha,
             lora_dropout=settings.dropout,
             target_modules=list(settings.targets),
         )
-        try:
-            tower.backbone = get_peft_model(tower.backbone, peft_config)
-        except ValueError as error:
-            known = sorted({path.rsplit(".", 1)[-1] for path, _ in tower.backbone.named_modules()} - {""})
-            raise ConfigError(
-                f"lora.{name}.targets = {list(settings.targets)}: no layer to adapt in this tower; its layers are {known}"
-            ) from error
+        tower.backbone = get_peft_model(tower.backbone, peft_config)
+        if name == "image":
+            tower.frozen_norm = True
+            tower.train(tower.training)
     return model
+
+
+def _check_targets(name: str, targets: tuple[str, ...], backbone: nn.Module) -> None:
+    """Demand that every target ends the dotted name of a layer; PEFT is content when one of them does."""
+    layers = [path for path, layer in backbone.named_modules() if isinstance(layer, ADAPTABLE)]
+    for target in targets:
+        if not any(path == target or path.endswith(f".{target}") for path in layers):
+            known = ", ".join(sorted({path.rsplit(".", 1)[-1] for path in layers}))
+            raise ConfigError(f"model.lora.{name}.targets: no layer {target!r} in this tower; it has {known}")
 
 
 def save_adapters(model: DualEncoder, folder: Path) -> list[Path]:
@@ -125,7 +138,8 @@ def merged(model: DualEncoder) -> DualEncoder:
         difference = _largest_difference(unmerged, plain)
         if not difference <= MERGE_TOLERANCE:
             raise TrainingError(
-                f"merged and unmerged vectors differ by {difference:.2g}, more than {MERGE_TOLERANCE:g}; do not use this checkpoint"
+                f"merged and unmerged vectors differ by {difference:.2g}, more than {MERGE_TOLERANCE:g}; "
+                "do not use this checkpoint"
             )
     return plain.requires_grad_(False)
 
@@ -136,17 +150,19 @@ def probe_inputs(model: DualEncoder, count: int = 4) -> tuple[Tensor, Tensor, Te
     image = model.config.image
     pixels = torch.randn(count, 3, image.height, image.width, generator=generator)
     length = min(12, model.config.text.max_tokens)
-    vocabulary = _vocabulary(model.text_tower.backbone)
-    ids = torch.randint(0, vocabulary, (count, length), generator=generator)
-    # CLIP pools at its end token; the last id of its vocabulary is that token in every published checkpoint.
-    ids[:, -1] = vocabulary - 1
-    mask = torch.ones_like(ids)
-    return pixels, ids, mask
+    settings: Any = model.text_tower.backbone.config
+    ids = torch.randint(0, settings.vocab_size, (count, length), generator=generator)
+    ids[:, -1] = end_token(model)
+    return pixels, ids, torch.ones_like(ids)
 
 
-def _vocabulary(backbone: nn.Module) -> int:
-    settings: Any = backbone.config
-    return int(settings.vocab_size)
+def end_token(model: DualEncoder) -> int:
+    """Return the id that closes a text; CLIP pools where it first stands."""
+    settings: Any = model.text_tower.backbone.config
+    if model.config.text.kind != "clip" or settings.eos_token_id == LEGACY_CLIP_END:
+        # CLIP checkpoints of 2021 state a wrong end token and are pooled at the highest id.
+        return int(settings.vocab_size) - 1
+    return int(settings.eos_token_id)
 
 
 @torch.inference_mode()

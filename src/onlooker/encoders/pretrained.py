@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import logging
 from pathlib import Path
 from typing import Any
@@ -54,8 +54,8 @@ def load_pretrained(loader: Any, source: str | Path, **options: Any) -> Any:
         return loader.from_pretrained(source, **options)
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"cannot load pretrained weights {str(source)!r}: it is no local Hugging Face folder and the model hub could not give it; "
-            "download it where there is a network and pass the folder"
+            f"cannot load pretrained weights {str(source)!r}: no such checkpoint in a local Hugging Face folder, and "
+            "the model hub could not give it; download it where there is a network and pass the folder"
         ) from error
     finally:
         hf_logging.set_verbosity(previous)

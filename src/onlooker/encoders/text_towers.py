@@ -42,7 +42,11 @@ class TransformerTextTower(TextTower):
         self.extra: nn.TransformerEncoder | None = None
         if config.extra_layers:
             layer = nn.TransformerEncoderLayer(
-                hidden, nhead=6 if hidden % 6 == 0 else 4, dim_feedforward=2 * hidden, activation="gelu", batch_first=True
+                hidden,
+                nhead=6 if hidden % 6 == 0 else 4,
+                dim_feedforward=2 * hidden,
+                activation="gelu",
+                batch_first=True,
             )
             self.extra = nn.TransformerEncoder(layer, config.extra_layers, enable_nested_tensor=False)
         self.attention = AttentionPooling(hidden, config.queries) if config.pooling == "attention" else None
@@ -79,15 +83,20 @@ class ClipTextTower(TextTower):
 def _backbone(config: TextTowerConfig, saved: dict[str, Any] | None) -> nn.Module:
     from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel
 
+    backbone: nn.Module
     if config.kind == "distilbert":
         if saved is not None or config.weights == RANDOM:
-            return DistilBertModel(DistilBertConfig(**(saved or {})))
-        return load_pretrained(DistilBertModel, config.weights)
-    source = minilm_folder() if config.weights in (PACKAGE, RANDOM) else config.weights
-    if saved is not None or config.weights == RANDOM:
-        settings = BertConfig(**saved) if saved is not None else BertConfig.from_pretrained(source)
-        return BertModel(settings, add_pooling_layer=False)
-    return load_pretrained(BertModel, source, add_pooling_layer=False)
+            backbone = DistilBertModel(DistilBertConfig(**(saved or {})))
+        else:
+            backbone = load_pretrained(DistilBertModel, config.weights)
+    elif saved is not None:
+        backbone = BertModel(BertConfig(**saved), add_pooling_layer=False)
+    elif config.weights == RANDOM:
+        backbone = BertModel(BertConfig.from_pretrained(minilm_folder()), add_pooling_layer=False)
+    else:
+        source = minilm_folder() if config.weights == PACKAGE else config.weights
+        backbone = load_pretrained(BertModel, source, add_pooling_layer=False)
+    return backbone
 
 
 def tokenizer_file(config: TextTowerConfig) -> Path:
@@ -108,8 +117,12 @@ def tokenizer_file(config: TextTowerConfig) -> Path:
         return folder / "tokenizer.json"
     from transformers import AutoTokenizer
 
-    tokenizer = load_pretrained(AutoTokenizer, config.weights)
-    cache = Path(tokenizer.save_pretrained(_cache_folder(config.weights))[0]).parent
+    cache = _cache_folder(config.weights)
+    load_pretrained(AutoTokenizer, config.weights).save_pretrained(cache)
+    if not (cache / "tokenizer.json").is_file():
+        raise ConfigError(
+            f"{config.weights}: its tokenizer cannot be written as tokenizer.json; give a checkpoint with one"
+        )
     return cache / "tokenizer.json"
 
 

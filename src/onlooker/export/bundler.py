@@ -27,7 +27,7 @@ from onlooker.runtime.encoder import Encoder
 from onlooker.runtime.info import BundleInfo, ImagePart, TextPart
 
 Precision = Literal["float32", "half", "int8"]
-"""float32: as trained. half: weights stored as float16, arithmetic in float32. int8: half, and the text tower with int8 weights."""
+"""float32: as trained. half: weights stored as float16, arithmetic in float32. int8: half, the text tower int8."""
 
 PACKAGES = ("onlooker", "torch", "transformers", "peft", "onnx", "onnxruntime", "numpy")
 
@@ -63,7 +63,9 @@ def open_source(folder: Path) -> Source:
                 load_checkpoint(candidate), candidate / "tokenizer.json", str(recipe.get("name", folder.name)), record
             )
     model, config = open_clip_folder(folder)
-    return Source(model, tokenizer_file(config.text), folder.resolve().name.lower(), {"source": "Hugging Face CLIP folder"})
+    return Source(
+        model, tokenizer_file(config.text), folder.resolve().name.lower(), {"source": "Hugging Face CLIP folder"}
+    )
 
 
 def export_bundle(
@@ -96,6 +98,7 @@ def export_bundle(
         ConfigError: ``output`` is a folder that holds something else.
         ExportError: A gate is not passed; ``output`` stays as it was.
     """
+    output = Path(os.path.abspath(output))
     if output.exists() and not (output / "model.json").is_file() and (not output.is_dir() or any(output.iterdir())):
         raise ConfigError(f"{output} is there and is no bundle; choose another --output")
     torch_encoder = TorchEncoder(source.model, source.tokenizer)
@@ -154,15 +157,22 @@ def measure(
 
     ranking = check_ranking(compare_encoders(torch_encoder, encoder, manifest, texts="all"))
     metrics: dict[str, Any] = {}
-    for kind in ("captions", "phrases"):
-        if any(record.texts(kind) for record in manifest.records):  # type: ignore[arg-type]  # a literal of that type
+    kinds: tuple[Literal["captions", "phrases"], ...] = ("captions", "phrases")
+    for kind in kinds:
+        if any(record.texts(kind) for record in manifest.records):
             report = evaluate(encoder, manifest, texts=kind, bootstrap=bootstrap).report.to_dict()
             metrics[kind] = {"data": report["data"], "results": report["results"]}
     return metrics, ranking
 
 
 def _info(
-    source: Source, model: DualEncoder, folder: Path, name: str, precision: Precision, licence: str, parity: dict[str, Any]
+    source: Source,
+    model: DualEncoder,
+    folder: Path,
+    name: str,
+    precision: Precision,
+    licence: str,
+    parity: dict[str, Any],
 ) -> BundleInfo:
     def part(file: str) -> dict[str, Any]:
         return {"file": file, "sha256": sha256_of(folder / file), "size_bytes": (folder / file).stat().st_size}

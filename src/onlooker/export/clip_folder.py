@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,6 @@ def open_clip_folder(folder: Path) -> tuple[DualEncoder, ModelConfig]:
 
 
 def _inverse_scale(folder: Path, fallback: float) -> float:
-    import math
-
     from safetensors import safe_open
 
     path = folder / "model.safetensors"
@@ -73,7 +72,7 @@ def _inverse_scale(folder: Path, fallback: float) -> float:
 
 def _settings(folder: Path) -> dict[str, Any]:
     try:
-        settings: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return {}
-    return settings
+    return settings if isinstance(settings, dict) else {}

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onlooker.files import replacing
 
 SMALLEST_STORED_HALF = 256
-"""Tensors with fewer numbers stay float32: they weigh nothing, and scales and biases are the ones that need precision."""
+"""Tensors with fewer numbers stay float32: they weigh nothing, and scales and biases need the precision most."""
 INT8_OPERATORS = ["MatMul", "Gemm", "Gather"]
 """What dynamic quantisation touches; Gather is the word embedding, half of a MiniLM's weights."""
 

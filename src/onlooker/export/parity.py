@@ -77,7 +77,8 @@ def check_files(model: DualEncoder, image_file: Path, text_file: Path, *, int8_t
     pixels, ids, mask = probe_inputs(model, count=5)
     mask = mask.clone()
     # A padded text: its last token moves forward, what follows is masked.
-    ids[0, 5], mask[0, 6:] = ids[0, -1], 0
+    middle = ids.shape[1] // 2
+    ids[0, middle], mask[0, middle + 1 :] = ids[0, -1], 0
     with torch.inference_mode():
         images, texts = model.encode_images(pixels).numpy(), model.encode_texts(ids, mask).numpy()
     figures = {
@@ -88,8 +89,8 @@ def check_files(model: DualEncoder, image_file: Path, text_file: Path, *, int8_t
         least = LEAST_COSINE_INT8 if int8_text and name == "text" else LEAST_COSINE
         if not parity.least_cosine >= least:
             raise ExportError(
-                f"{name}.onnx: its vectors are not the model's (least cosine {parity.least_cosine:.6f}, wanted {least}); "
-                "nothing was written"
+                f"{name}.onnx: its vectors are not the model's (least cosine {parity.least_cosine:.6f}, wanted "
+                f"{least}); nothing was written"
             )
     return {name: parity.to_dict() for name, parity in figures.items()}
 
@@ -108,9 +109,9 @@ def check_ranking(agreement: Agreement) -> dict[str, Any]:
     """
     if agreement.r1_drop > LARGEST_R1_DROP or agreement.top10_overlap < LEAST_TOP10_OVERLAP:
         raise ExportError(
-            f"the bundle ranks otherwise than the model: R@1 {100 * agreement.r1_a:.1f} -> {100 * agreement.r1_b:.1f} %, "
-            f"top-10 overlap {agreement.top10_overlap:.2f} (wanted a drop of at most {100 * LARGEST_R1_DROP} points and at "
-            f"least {LEAST_TOP10_OVERLAP}); export with --precision float32; nothing was written"
+            f"the bundle ranks otherwise than the model: R@1 {100 * agreement.r1_a:.1f} -> {100 * agreement.r1_b:.1f} "
+            f"%, top-10 overlap {agreement.top10_overlap:.2f} (wanted a drop of at most {100 * LARGEST_R1_DROP} points "
+            f"and at least {LEAST_TOP10_OVERLAP}); export with --precision float32; nothing was written"
         )
     return {
         "queries": agreement.queries,

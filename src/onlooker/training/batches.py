@@ -53,7 +53,9 @@ class Batch:
 
 
 class EpochSampler(Sampler[list[int]]):
-    """Batches of item numbers in an order that depends on the seed and the epoch alone; the last, short batch is left out.
+    """Batches of item numbers in an order that depends on the seed and the epoch alone.
+
+    The last, short batch of an epoch is left out.
 
     Args:
         count: Number of items.
@@ -89,12 +91,16 @@ class Collate:
             description of the batch would cost several times its own work.
     """
 
-    def __init__(self, tokenizer: TextTokenizer, spec: ImageSpec, *, word_dropout: float = 0.0, groups: int = 2) -> None:
+    def __init__(
+        self, tokenizer: TextTokenizer, spec: ImageSpec, *, word_dropout: float = 0.0, groups: int = 2
+    ) -> None:
         self.tokenizer, self.spec, self.word_dropout, self.groups = tokenizer, spec, word_dropout, groups
 
     def __call__(self, items: Sequence[Item]) -> Batch:
         """Join items; their random numbers come from the items' own seeds, so any worker gives the same."""
-        texts = [self._thinned(text, item["seed"] + number) for item in items for number, text in enumerate(item["texts"])]
+        texts = [
+            self._thinned(text, item["seed"] + number) for item in items for number, text in enumerate(item["texts"])
+        ]
         persons = [item["person"] for item in items for _ in item["texts"]]
         pixels = normalise(np.stack([item["pixels"] for item in items]), self.spec)
         return Batch(
@@ -131,7 +137,9 @@ def token_groups(tokenizer: TextTokenizer, texts: Sequence[str], groups: int) ->
         tokens = tokenizer([texts[place] for place in part])
         result.append(
             TokenGroup(
-                torch.from_numpy(tokens["input_ids"]), torch.from_numpy(tokens["attention_mask"]), torch.from_numpy(part)
+                torch.from_numpy(tokens["input_ids"]),
+                torch.from_numpy(tokens["attention_mask"]),
+                torch.from_numpy(part),
             )
         )
     return tuple(result)
@@ -145,4 +153,6 @@ def make_loader(dataset: CropDataset, sampler: EpochSampler, collate: Collate, w
         collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,
+        # A loader draws a seed whenever it starts; from the global generator, a resumed run would get other dropout.
+        generator=torch.Generator().manual_seed(sampler.seed),
     )

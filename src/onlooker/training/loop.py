@@ -1,13 +1,14 @@
 """The training run: from a recipe and a manifest to a folder with the best checkpoint, curves and a record.
 
-    <output>/best/           the checkpoint that validation chose (see onlooker.encoders.checkpoint)
-    <output>/last/           where the run stands, to go on after a stop
-    <output>/history.json, curves.png, run.json
+<output>/best/           the checkpoint that validation chose (see onlooker.encoders.checkpoint)
+<output>/last/           where the run stands, to go on after a stop
+<output>/history.json, curves.png, run.json
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import platform
 import shutil
 import time
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 
 from onlooker.datasets.crops import CropDataset
 from onlooker.datasets.manifest import Manifest
-from onlooker.encoders.checkpoint import image_spec, make_tokenizer, save_checkpoint
+from onlooker.encoders.checkpoint import image_spec, make_tokenizer, recover_folder, save_checkpoint
 from onlooker.encoders.dual import DualEncoder, build
 from onlooker.encoders.lora import add_adapters
 from onlooker.encoders.text_towers import tokenizer_file
@@ -124,6 +125,7 @@ class Training:
         decay = recipe.run.ema_decay
         self._average = MovingAverage(self.model, decay) if decay is not None else None
         self._progress = Progress()
+        self._data = data_digest(manifest)
         self._saved_at = time.monotonic()
 
     def _total_steps(self) -> int:
@@ -136,11 +138,18 @@ class Training:
         Raises:
             DataError: The state belongs to another recipe.
         """
+        recover_folder(self.output / "best")
         found = find_state(self.output / "last")
         if found is None:
             return False
         self._progress = load_state(
-            found, self.model, self._optimiser, self._schedule, self._average, recipe_json(self.recipe)
+            found,
+            self.model,
+            self._optimiser,
+            self._schedule,
+            self._average,
+            recipe_json(self.recipe),
+            self._data,
         )
         return True
 
@@ -165,7 +174,12 @@ class Training:
 
         Raises:
             TrainingError: A loss is NaN or infinite; the message names the batch. The last good state stays on disk.
+            ConfigError: The output folder cannot be made.
         """
+        try:
+            self.output.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{self.output}: cannot be the folder of a run ({error.strerror})") from error
         progress = self._progress
         self.model.train()
         while progress.epoch < self.recipe.run.epochs and progress.step < self.steps:
@@ -194,7 +208,9 @@ class Training:
                     f"the loss is {value} in epoch {progress.epoch + 1}, batch {progress.batch + 1} "
                     f"(records {self._names(batch)}); lower the learning rates or set optimiser.clip_norm"
                 )
-            (loss / accumulate).backward()  # type: ignore[no-untyped-call]
+            # The group that closes an epoch may be a short one.
+            group = min(accumulate, self.batches - progress.batch // accumulate * accumulate)
+            (loss / group).backward()  # type: ignore[no-untyped-call]
             progress.batch += 1
             progress.epoch_losses.append(value)
             if progress.batch % accumulate == 0 or progress.batch == self.batches:
@@ -287,6 +303,7 @@ class Training:
             self._average,
             self._progress,
             recipe_json(self.recipe),
+            self._data,
         )
         self._saved_at = time.monotonic()
 
@@ -298,7 +315,10 @@ class Training:
     def count_parameters(self) -> dict[str, int]:
         """Return how many weights the model has (``all``) and how many are trained (``trainable``)."""
         counts = [(weight.numel(), weight.requires_grad) for weight in self.model.parameters()]
-        return {"all": sum(count for count, _ in counts), "trainable": sum(count for count, trained in counts if trained)}
+        return {
+            "all": sum(count for count, _ in counts),
+            "trainable": sum(count for count, trained in counts if trained),
+        }
 
     def _record(self) -> dict[str, Any]:
         return {
@@ -313,6 +333,14 @@ class Training:
             "machine": {"system": platform.platform(), "device": str(self.device), "threads": torch.get_num_threads()},
             "versions": {"python": platform.python_version(), **_versions()},
         }
+
+
+def data_digest(manifest: Manifest) -> str:
+    """Return a hex digest of a manifest's records."""
+    digest = hashlib.sha256()
+    for record in manifest.records:
+        digest.update(record.model_dump_json().encode())
+    return digest.hexdigest()
 
 
 def restart(output: Path) -> None:

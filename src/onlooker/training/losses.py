@@ -1,7 +1,7 @@
 """Losses between a batch of pictures and a batch of texts that know which belong together.
 
-Each takes unit vectors and a bool matrix of the pairs that match; several texts of one picture, or several pictures of one
-person, are all positives (plain InfoNCE would push them apart).
+Each takes unit vectors and a bool matrix of the pairs that match; several texts of one picture, or several pictures of
+one person, are all positives (plain InfoNCE would push them apart).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 SDM_TEMPERATURE = 0.02
 """Temperature of similarity distribution matching in IRRA (Jiang and Ye, CVPR 2023)."""
 SIGMOID_BIAS = -10.0
-"""Start bias of the sigmoid loss in SigLIP (Zhai et al., ICCV 2023): most pairs are negatives."""
+"""Bias of the sigmoid loss, where SigLIP (Zhai et al., ICCV 2023) starts its own: most pairs are negatives."""
 
 
 class Loss(Protocol):
@@ -53,7 +53,9 @@ def contrastive(
     """
     logits = images @ texts.T / temperature
     targets = matches.to(logits.dtype)
-    return 0.5 * (_cross_entropy(logits, targets, label_smoothing) + _cross_entropy(logits.T, targets.T, label_smoothing))
+    return 0.5 * (
+        _cross_entropy(logits, targets, label_smoothing) + _cross_entropy(logits.T, targets.T, label_smoothing)
+    )
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
@@ -109,5 +111,3 @@ def make_loss(kind: str, *, label_smoothing: float = 0.0) -> Loss:
 
         return smoothed
     return {"sdm": similarity_distribution_matching, "sigmoid": sigmoid_pairwise}[kind]
-
-

@@ -33,7 +33,9 @@ def make_optimiser(model: DualEncoder, settings: OptimiserSettings) -> AdamW:
             decayed = parameter.ndim > 1
             groups.setdefault((_part(name), decayed), []).append(parameter)
     if not groups:
-        raise TrainingError("no weight of this model is trainable: every part is frozen; change the recipe's freeze or lora")
+        raise TrainingError(
+            "no weight of this model is trainable: every part is frozen; change the recipe's freeze or lora"
+        )
     return AdamW(
         [
             {
@@ -89,7 +91,8 @@ class Schedule:
         if inner is None:
             return {}
         kept = inner.state_dict()
-        return {key: value for key, value in kept.items() if isinstance(value, (int, float, str, bool, list, type(None)))}
+        plain = (int, float, str, bool, list, type(None))
+        return {key: value for key, value in kept.items() if isinstance(value, plain)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""

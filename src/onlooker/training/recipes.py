@@ -1,7 +1,7 @@
 """Recipes: one TOML file says everything that decides what a training run gives.
 
-A recipe is read into ``Recipe``; a key that is not known, a value out of range or of the wrong type is an error that names
-it. ``--set run.epochs=1`` on the command line changes one value.
+A recipe is read into ``Recipe``; a key that is not known, a value out of range or of the wrong type is an error that
+names it. ``--set run.epochs=1`` on the command line changes one value.
 """
 
 from __future__ import annotations
@@ -20,19 +20,23 @@ from onlooker.errors import ConfigError
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # type: ignore[import-not-found]  # the backport is installed on Python 3.10 alone
 
 
 class DataSettings(Part):
     """What of a manifest is trained on, and how."""
 
     texts: Literal["captions", "phrases", "all"] = Field("captions", description="Which texts of a record to train on.")
-    texts_per_image: int = Field(1, ge=1, le=8, description="Different texts of one picture in a step (drawn at random).")
+    texts_per_image: int = Field(
+        1, ge=1, le=8, description="Different texts of one picture in a step (drawn at random)."
+    )
     train_split: str = Field("train", description="Name of the split to train on.")
     val_split: str = Field("val", description="Name of the split that chooses the checkpoint.")
     word_dropout: float = Field(0.0, ge=0, lt=1, description="Probability of leaving out each word of a training text.")
     augmentation: Augmentation | None = Field(None, description="How training pictures are varied; None leaves them.")
-    cache_bytes: int = Field(2_000_000_000, ge=0, description="Memory for decoded pictures, in bytes; 0 reads files again.")
+    cache_bytes: int = Field(
+        2_000_000_000, ge=0, description="Memory for decoded pictures, in bytes; 0 reads files again."
+    )
     workers: int = Field(0, ge=0, le=64, description="Processes that prepare batches; 0 does it between steps.")
 
 
@@ -42,7 +46,9 @@ class LossSettings(Part):
     kind: Literal["contrastive", "sdm", "sigmoid"] = Field(
         "contrastive", description="Contrastive cross-entropy, similarity distribution matching, or sigmoid pairwise."
     )
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target spread over all pairs (contrastive).")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="Share of the target spread over all pairs (contrastive)."
+    )
 
 
 class OptimiserSettings(Part):
@@ -50,7 +56,9 @@ class OptimiserSettings(Part):
 
     image_lr: float = Field(1e-4, gt=0, le=1, description="Peak learning rate of the image tower's pretrained network.")
     text_lr: float = Field(1e-5, gt=0, le=1, description="Peak learning rate of the text tower's pretrained network.")
-    head_lr: float = Field(1e-3, gt=0, le=1, description="Peak learning rate of all that is new: pooling, heads, temperature.")
+    head_lr: float = Field(
+        1e-3, gt=0, le=1, description="Peak learning rate of all that is new: pooling, heads, temperature."
+    )
     weight_decay: float = Field(1e-3, ge=0, le=1, description="Decoupled weight decay (not on biases and norms).")
     clip_norm: float | None = Field(None, gt=0, description="Largest gradient norm; longer ones are scaled down.")
     accumulate: int = Field(1, ge=1, le=1024, description="Batches whose gradients are added up before one step.")
@@ -62,7 +70,9 @@ class ScheduleSettings(Part):
     kind: Literal["constant", "plateau", "cosine", "one-cycle"] = Field(
         "constant", description="'plateau' follows the validation loss once an epoch; the others follow the step."
     )
-    warmup: float = Field(0.1, ge=0, lt=1, description="Share of all steps in which the rates rise (cosine, one-cycle).")
+    warmup: float = Field(
+        0.1, ge=0, lt=1, description="Share of all steps in which the rates rise (cosine, one-cycle)."
+    )
     factor: float = Field(0.8, gt=0, lt=1, description="plateau: the rates are multiplied by this.")
     patience: int = Field(1, ge=0, description="plateau: epochs without improvement to wait.")
 
@@ -76,9 +86,12 @@ class RunSettings(Part):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="Autocast type; 'auto' takes bfloat16 on CUDA, float32 on a CPU (where bf16 is slower)."
     )
-    ema_decay: float | None = Field(None, gt=0, lt=1, description="Keep a moving average of the weights and validate it.")
+    ema_decay: float | None = Field(
+        None, gt=0, lt=1, description="Keep a moving average of the weights and validate it."
+    )
     choose: Literal["loss", "r1", "rsum"] = Field(
-        "loss", description="What chooses the best checkpoint on validation: loss, R@1, or R@1+R@5+R@10 (text to image)."
+        "loss",
+        description="What chooses the best checkpoint on validation: loss, R@1, or R@1+R@5+R@10 (text to image).",
     )
     checkpoint_s: float = Field(300, gt=0, description="Seconds between checkpoints to resume from.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train.")
@@ -91,12 +104,12 @@ class Recipe(Part):
     description: str = Field("", description="One sentence for reports.")
     seed: int = Field(0, ge=0, description="Seed of everything random.")
     use_lora: bool = Field(True, description="Train with the adapters of [model.lora], or fully without them.")
-    model: ModelConfig
-    data: DataSettings = DataSettings.model_construct()
-    loss: LossSettings = LossSettings.model_construct()
-    optimiser: OptimiserSettings = OptimiserSettings.model_construct()
-    schedule: ScheduleSettings = ScheduleSettings.model_construct()
-    run: RunSettings = RunSettings.model_construct()
+    model: ModelConfig = Field(description="The dual encoder.")
+    data: DataSettings = Field(DataSettings(), description="What of a manifest is trained on, and how.")
+    loss: LossSettings = Field(LossSettings(), description="What is minimised.")
+    optimiser: OptimiserSettings = Field(OptimiserSettings(), description="How weights are changed.")
+    schedule: ScheduleSettings = Field(ScheduleSettings(), description="How the learning rates change.")
+    run: RunSettings = Field(RunSettings(), description="The run itself.")
 
     def effective_model(self) -> ModelConfig:
         """Return the model configuration with the adapters left out where ``use_lora`` is off."""

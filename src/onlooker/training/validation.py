@@ -12,13 +12,14 @@ from torch import Tensor
 from onlooker.datasets.crops import CropDataset, TextKind, number_persons
 from onlooker.datasets.manifest import Manifest
 from onlooker.encoders.dual import DualEncoder
+from onlooker.errors import TrainingError
 from onlooker.runtime.preprocessing import ImageSpec, normalise
 from onlooker.runtime.tokenising import TextTokenizer
 from onlooker.training.batches import token_groups
 from onlooker.training.losses import Loss, matches_of
 
 Scorer = Callable[[NDArray[np.float32], NDArray[np.bool_]], dict[str, float]]
-"""Takes similarities (q, g) and which pairs are relevant (q, g); returns figures, ``r1``, ``r5``, ``r10`` among them."""
+"""Takes similarities (q, g) and which pairs are relevant (q, g); returns figures, with ``r1``, ``r5`` and ``r10``."""
 
 
 class Validation:
@@ -55,35 +56,39 @@ class Validation:
 
         Returns:
             ``loss`` and what the scorer gives.
+
+        Raises:
+            TrainingError: The model's vectors are not finite.
         """
         training = model.training
         model.eval()
         device = model.log_temperature.device
         images, texts = self._encode_images(model, device), self._encode_texts(model, device)
-        persons = torch.from_numpy(self._persons)
-        losses = []
-        for start in range(0, len(self._persons), self.batch_size):
-            rows = np.arange(start, min(start + self.batch_size, len(self._persons)))
-            columns = np.flatnonzero(np.isin(self._text_records, rows))
-            if len(columns) == 0 or len(rows) < 2:
-                continue
-            text_persons = persons[torch.from_numpy(self._text_records[columns])]
-            matches = matches_of(persons[torch.from_numpy(rows)], text_persons)
-            with_text = matches.any(dim=1)
-            losses.append(
-                float(
-                    loss(
-                        images[rows][with_text],
-                        texts[columns],
-                        matches[with_text].to(images.device),
-                        model.temperature.detach(),
-                    )
-                )
-            )
-        similarity = (texts @ images.T).float().cpu().numpy()
-        relevant = self._persons[self._text_records][:, None] == self._persons[None, :]
         model.train(training)
-        return {"loss": float(np.mean(losses)) if losses else float("nan"), **scorer(similarity, relevant)}
+        similarity = (texts @ images.T).float().cpu().numpy()
+        if not np.isfinite(similarity).all():
+            raise TrainingError(
+                "the model gives vectors that are not finite on the validation split, so its weights are spoilt; lower "
+                "the learning rates or set optimiser.clip_norm, and begin again with --restart"
+            )
+        relevant = self._persons[self._text_records][:, None] == self._persons[None, :]
+        return {"loss": self._mean_loss(images, texts, loss, model.temperature), **scorer(similarity, relevant)}
+
+    def _mean_loss(self, images: Tensor, texts: Tensor, loss: Loss, temperature: Tensor) -> float:
+        """Average the loss over batches of the records that have a text, in the manifest's order."""
+        persons = torch.from_numpy(self._persons)
+        with_text = np.unique(self._text_records)
+        losses: list[float] = []
+        for start in range(0, len(with_text), self.batch_size):
+            rows = with_text[start : start + self.batch_size]
+            if len(rows) == 1 and losses:
+                # A picture alone has nothing to be told from; its loss of nothing would flatter the mean.
+                continue
+            columns = np.flatnonzero(np.isin(self._text_records, rows))
+            text_persons = persons[torch.from_numpy(self._text_records[columns])]
+            matches = matches_of(persons[torch.from_numpy(rows)], text_persons).to(images.device)
+            losses.append(float(loss(images[rows], texts[columns], matches, temperature)))
+        return float(np.mean(losses))
 
     def _encode_images(self, model: DualEncoder, device: torch.device) -> Tensor:
         if self._pixels is None:
