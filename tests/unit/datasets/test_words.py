@@ -38,6 +38,7 @@ WORDS = [
         ("coat left open over a shirt", "coat left open over a shirt"),
         ("shirt left untucked", "shirt left untucked"),
         ("stands right behind her", "stands right behind her"),
+        ("walking right behind her", "walking right behind her"),
         ("a bright upright coat", "a bright upright coat"),
         ("", ""),
     ],
