@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.unit.datasets import trees
 
 from onlooker.cli import main
 from onlooker.datasets.catalogue import DATASETS
 from onlooker.datasets.manifest import Manifest
+from tests.unit.datasets import trees
 
 
 def test_report_and_manifest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

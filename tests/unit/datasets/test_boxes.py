@@ -3,10 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from tests.unit.datasets import trees
 
 from onlooker.datasets.boxes import fill_boxes
 from onlooker.datasets.manifest import Manifest, Record
+from tests.unit.datasets import trees
 
 
 def test_the_largest_person_fills_an_empty_box(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.unit.datasets import trees
 
 from onlooker.datasets.augment import Augmentation
 from onlooker.datasets.crops import WORKING_SCALE, CropDataset, Item, number_persons
@@ -15,6 +14,7 @@ from onlooker.datasets.samples import Sample
 from onlooker.errors import ConfigError, DataError, PictureError
 from onlooker.runtime.pictures import read_picture
 from onlooker.runtime.preprocessing import ImageSpec, resize
+from tests.unit.datasets import trees
 
 SPEC = ImageSpec(height=32, width=16)
 

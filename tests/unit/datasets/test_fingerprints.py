@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tests.unit.datasets import trees
 
 from onlooker.datasets.fingerprints import fingerprint, fingerprint_of, groups_of, near_duplicates
 from onlooker.errors import PictureError
+from tests.unit.datasets import trees
 
 
 def scene(seed: int, size: tuple[int, int] = (120, 80)) -> np.ndarray:

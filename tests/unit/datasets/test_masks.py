@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.unit.datasets import trees
 
 from onlooker.datasets.masks import LABELS, read_labels, read_mask
 from onlooker.errors import DataError
+from tests.unit.datasets import trees
 
 scipy_io = pytest.importorskip("scipy.io", reason="masks are MATLAB files, which need SciPy")
 

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.unit.datasets import trees
-
 from onlooker.datasets.pictures import check_pictures
+from tests.unit.datasets import trees
 
 
 def tree(root: Path) -> list[str]:

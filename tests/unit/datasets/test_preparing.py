@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.datasets import trees
 
 from onlooker.datasets.catalogue import DATASETS
 from onlooker.datasets.manifest import Manifest
 from onlooker.datasets.preparing import PrepareOptions, Report, prepare
 from onlooker.errors import ConfigError, DataError
+from tests.unit.datasets import trees
 
 
 def found(report: Report) -> dict[str, Any]:

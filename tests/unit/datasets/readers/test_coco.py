@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.unit.datasets import trees
 
 from onlooker.datasets.readers.coco import read_coco
 from onlooker.datasets.reading import ReadOptions
 from onlooker.errors import DataError
+from tests.unit.datasets import trees
 
 PEOPLE = ReadOptions(people=True, min_height=25)
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.datasets import trees
 
 from onlooker.datasets.readers.flickr import read_flickr8k, read_flickr30k
 from onlooker.datasets.reading import Reading, ReadOptions
 from onlooker.errors import DataError
+from tests.unit.datasets import trees
 
 TOKENS = "1.jpg#0\tA man .\n1.jpg#1\tA man walks .\n22.jpg#0\tA dog\n"
 

@@ -3,12 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.datasets import trees
 
 from onlooker.datasets.checks import check_ids
 from onlooker.datasets.readers.generic import read_generic
 from onlooker.datasets.reading import ReadOptions
 from onlooker.errors import DataError
+from tests.unit.datasets import trees
 
 NO_OPTIONS = ReadOptions()
 

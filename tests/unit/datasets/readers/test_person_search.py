@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.datasets import trees
 
 from onlooker.datasets.checks import check_ids, counts_of
 from onlooker.datasets.readers.person_search import read_cuhk, read_icfg, read_rstp
 from onlooker.datasets.reading import ReadOptions
 from onlooker.errors import DataError
+from tests.unit.datasets import trees
 
 NO_OPTIONS = ReadOptions()
 

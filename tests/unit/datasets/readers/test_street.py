@@ -3,12 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.datasets import trees
 
 from onlooker.datasets.masks import LABELS, read_labels, read_mask
 from onlooker.datasets.readers.street import read_pedestrians, read_street
 from onlooker.datasets.reading import ReadOptions
 from onlooker.errors import DataError
+from tests.unit.datasets import trees
 
 NO_OPTIONS = ReadOptions()
 
