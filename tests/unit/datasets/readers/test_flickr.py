@@ -144,6 +144,7 @@ def test_wrong_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.shared
+@pytest.mark.slow
 def test_the_real_flickr30k_texts(shared: Path) -> None:
     reading = read_flickr30k(shared / "flickr30k_text", ReadOptions())
     assert len(reading.records) == 31_014
