@@ -116,6 +116,8 @@ def run(
         raise QueryError(f"--top {top} asks for nothing; give 1 or more")
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise ConfigError(f"--sheet {sheet} is no PNG; give a name that ends in .png")
+    if threads is not None and threads < 1:
+        raise ConfigError(f"--threads {threads} leaves nothing to run on; give 1 or more")
     _set_threads(threads, many=queries is not None)
 
     from onlooker.gallery.filters import Filter, parse_moment
@@ -159,7 +161,7 @@ def _set_threads(threads: int | None, *, many: bool) -> None:
     block costs more than they do.
     """
     if threads is not None:
-        os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(max(1, threads))
+        os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(threads)
     if not many:
         os.environ["OPENBLAS_NUM_THREADS"] = "1"
 

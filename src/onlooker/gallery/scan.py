@@ -143,7 +143,7 @@ class VectorScan:
         rows = None if allowed is None else self._rows_of(allowed)
         if rows is not None and len(rows) <= GATHER_FRACTION * len(self.ids):
             return _scan_numpy(self._vectors[rows], self.ids[rows], queries, k)
-        if len(self.ids) >= self._faiss_rows and len(queries) <= FAISS_QUERIES:
+        if len(self.ids) >= max(1, self._faiss_rows) and len(queries) <= FAISS_QUERIES:
             return self._scan_faiss(queries, k, rows)
         if rows is not None:
             return _scan_numpy(self._vectors[rows], self.ids[rows], queries, k)

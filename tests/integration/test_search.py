@@ -1,0 +1,257 @@
+"""``onlooker search`` from the command line to the files it writes, with the fake encoder and on a real tiny bundle."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from onlooker.cli import main
+from onlooker.gallery.store import Gallery
+from onlooker.runtime.encoder import bundle_name_of, open_encoder
+from tests.tiny_bundle import write_tiny_bundle
+from tests.unit.gallery.makers import new_gallery, people_gallery, sighting, update
+
+
+@pytest.fixture(autouse=True)
+def _threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command sets these for its process; here that is the one of all tests."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, os.environ.get(name, "1"))
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    return people_gallery(tmp_path / "people.db")
+
+
+def search(*arguments: str | Path) -> int:
+    return main(["search", *map(str, arguments), "--bundle", "fake"])
+
+
+def test_a_table_for_people(people: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert search("red jacket, blue jeans", "--gallery", people, "--top", 2) == 0
+    shown = capsys.readouterr()
+    lines = shown.out.splitlines()
+    assert lines[0] == "red jacket, blue jeans"
+    assert lines[1].split() == ["#", "similarity", "sighting", "camera", "time", "at", "file"]
+    assert lines[2].split()[:4] == ["1", lines[2].split()[1], "1", "entrance"]
+    assert lines[2].endswith("0.jpg")
+    assert len(lines) == 4
+    assert shown.err == ""
+
+
+def test_a_table_that_fits_the_terminal(
+    people: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
+    assert search("red [jacket], blue jeans", "-g", people) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].strip() == "red [jacket], blue jeans"
+    assert all(len(line) <= 80 for line in lines)
+    assert any(line.split()[-1:] == ["0.jpg"] for line in lines)
+
+
+def test_the_json_of_one_query(people: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert search("green coat, blue jeans", "-g", people, "--top", 1, "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    (match,) = answer["matches"]
+    assert 0.5 < match.pop("similarity") <= 1.001
+    assert answer == {
+        "query": "green coat, blue jeans",
+        "nobody": False,
+        "matches": [
+            {
+                "rank": 1,
+                "confidence": None,
+                "sighting": 3,
+                "camera": "car park",
+                "source": "footage/2.mp4",
+                "time": "2026-05-17T10:00:00.250000+00:00",
+                "time_s": 61.5,
+                "box": [1, 2, 30, 60],
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        (["--camera", "car park"], {3, 4}),
+        (["--camera", "car park", "--camera", "entrance"], {1, 2, 3, 4}),
+        (["--since", "2026-05-17T09:00Z"], {2, 3}),
+        (["--since", "2026-05-17T09:00Z", "--until", "2026-05-17T09:30Z"], {2}),
+        (["--since", "2026-05-16", "--until", "2026-05-18"], {1, 2, 3}),
+        (["--since", "1min"], set()),
+        (["--source", "3.mp4"], {4}),
+    ],
+)
+def test_filters(people: Path, capsys: pytest.CaptureFixture[str], options: list[str], wanted: set[int]) -> None:
+    assert search("red jacket", "-g", people, "--json", *options) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert {match["sighting"] for match in answer["matches"]} == wanted
+    assert answer["nobody"] == (not wanted)
+
+
+def test_nobody_passes_the_filters(people: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert search("red jacket", "-g", people, "--since", "1h") == 0
+    assert "Nobody: no sighting in" in capsys.readouterr().out
+
+
+def test_csv_and_sheet(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table, sheet = tmp_path / "new" / "matches.csv", tmp_path / "new" / "matches.png"
+    assert search("red jacket", "-g", people, "--csv", table, "--sheet", sheet, "--json") == 0
+    shown = capsys.readouterr()
+    with table.open(newline="", encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    matches = json.loads(shown.out)["matches"]
+    assert [int(row["sighting"]) for row in rows] == [match["sighting"] for match in matches]
+    assert [float(row["similarity"]) for row in rows] == [match["similarity"] for match in matches]
+    assert rows[0]["image"] in {"0.jpg", "1.jpg"}
+    with Image.open(sheet) as picture:
+        assert picture.format == "PNG"
+    assert f"{table}: 4 rows" in shown.err
+    assert sorted(path.name for path in table.parent.iterdir()) == ["matches.csv", "matches.png"]
+
+
+def test_many_queries_at_once(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    queries = tmp_path / "queries.jsonl"
+    queries.write_text('{"query": "red jacket"}\n"green coat"\nwhite shirt, black trousers\n', encoding="utf-8")
+    table, sheet = tmp_path / "all.csv", tmp_path / "all.png"
+    options = ["--queries", queries, "-g", people, "--top", 2, "--csv", table, "--sheet", sheet]
+    assert search(*options, "--json") == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["query"] for answer in answers] == ["red jacket", "green coat", "white shirt, black trousers"]
+    assert [answer["matches"][0]["sighting"] for answer in answers][1:] == [3, 4]
+    assert len(table.read_text(encoding="utf-8").splitlines()) == 7
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["all-1.png", "all-2.png", "all-3.png"]
+    assert search(*options) == 0
+    blocks = capsys.readouterr().out.strip().split("\n\n")
+    assert [block.splitlines()[0] for block in blocks] == [answer["query"] for answer in answers]
+
+
+BAD: dict[str, tuple[list[str], str]] = {
+    "no query": (["-g", "{people}"], "give one description, or many with --queries"),
+    "two kinds of query": (["hat", "--queries", "{queries}", "-g", "{people}"], "exactly one of the two"),
+    "an empty query": (["  ", "-g", "{people}"], "the query is empty"),
+    "top 0": (["hat", "-g", "{people}", "--top", "0"], "--top 0 asks for nothing"),
+    "an unknown camera": (["hat", "-g", "{people}", "--camera", "roof"], "it has car park, entrance"),
+    "an unknown source": (["hat", "-g", "{people}", "--source", "9.jpg"], "there is no source '9.jpg'"),
+    "no time": (["hat", "-g", "{people}", "--since", "soon"], "--since 'soon' is not a time"),
+    "no end": (["hat", "-g", "{people}", "--until", "2026-13-01"], "--until '2026-13-01' is not a time that exists"),
+    "a span backwards": (["hat", "-g", "{people}", "--since", "1h", "--until", "2h"], "is later than until"),
+    "a missing gallery": (["hat", "-g", "{tmp}/none.db"], "there is no gallery"),
+    "a folder": (["hat", "-g", "{tmp}"], "there is no gallery"),
+    "not a gallery": (["hat", "-g", "{queries}"], "is not a gallery"),
+    "an empty gallery": (["hat", "-g", "{empty}"], "holds no sightings"),
+    "another bundle's gallery": (["hat", "-g", "{other}"], "made with the bundle tiny (0123456789ab), not with fake"),
+    "a broken line": (["--queries", "{queries}", "-g", "{people}"], "queries.jsonl, line 2 is not JSON"),
+    "no queries file": (["--queries", "{tmp}/none.jsonl", "-g", "{people}"], "none.jsonl cannot be read"),
+    "a sheet that is no PNG": (["hat", "-g", "{people}", "--sheet", "{tmp}/sheet.jpg"], "ends in .png"),
+    "a CSV that cannot be written": (["hat", "-g", "{people}", "--csv", "{people}/a.csv"], "a.csv cannot be written"),
+    "a sheet that cannot be written": (
+        ["hat", "-g", "{people}", "--sheet", "{people}/a.png"],
+        "a.png cannot be written",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_answered(case: str, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, said = BAD[case]
+    encoder = open_encoder("fake")
+    places = {name: tmp_path / name for name in ("empty", "other")} | {"people": people, "tmp": tmp_path}
+    places["queries"] = tmp_path / "queries.jsonl"
+    places["queries"].write_text('a hat\n{"query": \n', encoding="utf-8")
+    Gallery.open(places["empty"], encoder_id=encoder.bundle_id, dimension=encoder.dimension, create=True).close()
+    with new_gallery(places["other"]) as gallery:
+        gallery.commit(update(), [sighting(update())])
+    assert search(*(argument.format(**places) for argument in arguments)) == 2
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert message.startswith("error: ")
+    assert said in message
+
+
+def test_usage_errors_are_code_2_too(people: Path) -> None:
+    assert search("hat") == 2
+    assert search("hat", "-g", people, "--top", "many") == 2
+    assert main(["search", "hat", "-g", str(people), "--bundle", str(people)]) == 2
+    assert search("hat", "-g", people, "--threads", "0") == 2
+
+
+def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["search", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "Examples:" in shown
+    assert "Exit codes:" in shown
+    for option in ("--gallery", "--top", "--camera", "--since", "--until", "--json", "--csv", "--sheet", "--queries"):
+        assert option in shown
+
+
+def test_a_real_bundle_of_a_few_kilobytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "bundle"
+    write_tiny_bundle(folder)
+    encoder = open_encoder(folder)
+    path = tmp_path / "people.db"
+    text = "red coat"
+    (vector,) = encoder.encode_texts([text])
+    random = np.random.default_rng(0)
+    with Gallery.open(
+        path,
+        encoder_id=encoder.bundle_id,
+        dimension=encoder.dimension,
+        bundle_name=bundle_name_of(encoder),
+        create=True,
+    ) as gallery:
+        source = update()
+        others = random.normal(size=(5, encoder.dimension))
+        gallery.commit(source, [sighting(source, value) for value in [*others, vector]])
+    arguments = ["search", text, "--gallery", str(path), "--json", "--bundle"]
+    assert main([*arguments, str(folder)]) == 0
+    best: dict[str, Any] = json.loads(capsys.readouterr().out)["matches"][0]
+    assert (best["sighting"], round(best["similarity"], 2)) == (6, 1.0)
+    assert main([*arguments, "fake"]) == 2
+    assert f"made with the bundle {bundle_name_of(encoder)}" in capsys.readouterr().err
+
+
+HEAVY = ("faiss", "PIL", "cv2", "av", "rich", "torch", "onnxruntime", "onlooker.footage")
+
+
+def test_a_search_imports_nothing_it_does_not_need(people: Path) -> None:
+    program = (
+        "import sys; from onlooker.cli import main\n"
+        "code = main(['search', 'red jacket', '--gallery', sys.argv[1], '--bundle', 'fake', '--json'])\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)\n"
+        "sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(people)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.strip()) == (0, "[]")
+
+
+def test_a_search_beside_an_index_at_work(people: Path) -> None:
+    """Searches by processes of their own while this one goes on committing all succeed."""
+    encoder = open_encoder("fake")
+    command = [sys.executable, "-m", "onlooker", "search", "red", "-g", str(people), "--bundle", "fake", "--json"]
+    with Gallery.open(people, encoder_id=encoder.bundle_id, dimension=encoder.dimension) as gallery:
+        searches = [subprocess.Popen([*command, "--top", "1000"], stdout=subprocess.PIPE) for _ in range(2)]
+        number, deadline = 100, time.monotonic() + 60
+        while any(process.poll() is None for process in searches):
+            source = update(number)
+            gallery.commit(source, [sighting(source, np.ones(encoder.dimension))])
+            number += 1
+            assert time.monotonic() < deadline
+        counts = [len(json.loads(process.communicate()[0])["matches"]) for process in searches]
+    assert all(4 <= count <= number for count in counts)
+    assert [process.returncode for process in searches] == [0, 0]
