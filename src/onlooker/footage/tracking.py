@@ -64,11 +64,12 @@ class Tracker(Protocol):
 class ByteTracker:
     """Tracks by ByteTrack; numbers are given from 1 in the order in which tracks begin."""
 
-    def __init__(self, options: TrackerOptions | None = None) -> None:
+    def __init__(self, options: TrackerOptions | None = None, *, step_s: float = 0.2) -> None:
         """Begin without any track.
 
         Args:
             options: How to follow; the usual where None.
+            step_s: About how many seconds lie between frames; used for the first, which has none before it.
         """
         self._options = options or TrackerOptions()
         self._tracker = ByteTrack(
@@ -80,11 +81,12 @@ class ByteTracker:
         self._numbers: dict[str, int] = {}
         self._begun = 0
         self._last_ns: dict[int, int] = {}
+        self._step_s = step_s
         self._frame_s: float | None = None
 
     def update(self, time_s: float, detections: Detections) -> list[int | None]:
         """Take the detections of the next frame (see ``Tracker``)."""
-        since_s = 0.0 if self._frame_s is None else time_s - self._frame_s
+        since_s = self._step_s if self._frame_s is None else time_s - self._frame_s
         self._frame_s = time_s
         widen = min(max(self._options.widen_per_s * since_s, WIDEN_LEAST), WIDEN_MOST)
         labels = np.zeros(len(detections), dtype=np.uintp)

@@ -107,7 +107,7 @@ def find_tracks(
     """
     rules = rules or TrackRules()
     options = options or TrackerOptions(patience_s=max(TrackerOptions.patience_s, 2.5 * every_s))
-    stretch = _Stretch(ByteTracker(options))
+    stretch = _Stretch(ByteTracker(options, step_s=every_s))
     checked_s = 0.0
     for frame in frames:
         found = detector.detect(frame.rgb)
@@ -127,7 +127,7 @@ def find_tracks(
             if full or stretch.begun_s is not None or frame.time_s - checked_s >= QUIET_CHECKPOINT_S:
                 checked_s = frame.time_s
                 yield Checkpoint(_next_slot(frame.time_s, every_s))
-            stretch = _Stretch(ByteTracker(options))
+            stretch = _Stretch(ByteTracker(options, step_s=every_s))
         if on_frame is not None:
             on_frame(frame.time_s)
     yield from _ended(stretch, set(), rules, every_s)
