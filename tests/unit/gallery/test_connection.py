@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.gallery.makers import DIMENSION, ENCODER_ID, new_gallery, sighting, update
 
 from onlooker.errors import GalleryError
 from onlooker.gallery import connection, schema
 from onlooker.gallery.store import Gallery
+from tests.unit.gallery.makers import DIMENSION, ENCODER_ID, new_gallery, sighting, update
 
 NOBODY = 65534
 

@@ -13,9 +13,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests.unit.gallery.makers import new_gallery
-
 from onlooker.gallery.store import Gallery
+from tests.unit.gallery.makers import new_gallery
 
 KILLS = int(os.environ.get("ONLOOKER_SOAK", "6"))
 

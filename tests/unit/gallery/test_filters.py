@@ -6,12 +6,12 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from tests.unit.gallery.makers import people_gallery
 
 from onlooker.errors import QueryError
 from onlooker.gallery.filters import Filter, listed, parse_moment
 from onlooker.gallery.store import Gallery
 from onlooker.gallery.vectors import read_ids
+from tests.unit.gallery.makers import people_gallery
 
 NOW = datetime(2026, 5, 17, 12, tzinfo=timezone.utc)
 

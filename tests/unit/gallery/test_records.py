@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.gallery.makers import sighting, track, update
 
 from onlooker.errors import GalleryError
 from onlooker.gallery.records import decode_vectors, encode_vectors, from_microseconds, to_microseconds
+from tests.unit.gallery.makers import sighting, track, update
 
 
 @given(st.datetimes(timezones=st.timezones()))

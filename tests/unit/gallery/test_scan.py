@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tests.unit.gallery.makers import new_gallery, sighting, update, vectors_gallery
 
 from onlooker.errors import QueryError
 from onlooker.gallery import scan as scan_module
 from onlooker.gallery.scan import VectorScan
 from onlooker.gallery.store import Gallery
+from tests.unit.gallery.makers import new_gallery, sighting, update, vectors_gallery
 
 NUMPY, FAISS = 1 << 60, 0
 BOTH = pytest.mark.parametrize("faiss_rows", [NUMPY, FAISS], ids=["numpy", "faiss"])
@@ -188,3 +188,20 @@ def test_a_scan_in_a_reader_sees_another_connections_commit(tmp_path: Path) -> N
         writer.commit(source, [sighting(source, np.eye(8)[1])])
         assert scan.refresh(reader)
         assert scan.top(np.eye(8, dtype=np.float32)[1:2], 1)[0][0].tolist() == [2]
+
+
+@BOTH
+def test_scores_closer_than_float32_can_tell_are_ranked_truly(faiss_rows: int) -> None:
+    random = np.random.default_rng(11)
+    # The same parts in another order: scores are equal but for what the order of summing does to the last digits,
+    # and for one small part, whose share is smaller than a float32 of the whole can show.
+    parts = random.uniform(-0.2, 0.2, 64).astype(np.float16)
+    query = np.full((1, 64), 0.1234567, np.float32)
+    query[0, 63] = 2e-8
+    vectors = np.stack([np.append(random.permutation(parts[:63]), value) for value in random.uniform(-0.2, 0.2, 3000)])
+    vectors = vectors.astype(np.float16)
+    ids = np.arange(1, 3001)
+    scan = VectorScan(ids, vectors, faiss_rows=faiss_rows)
+    for k in (1, 5, 20, 200):
+        ((found, scores),) = scan.top(query, k)
+        assert list(zip(found.tolist(), scores.tolist(), strict=True)) == reference(ids, vectors, query[0], k, None)

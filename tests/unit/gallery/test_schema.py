@@ -5,11 +5,11 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.unit.gallery.makers import new_gallery, sighting, update
 
 from onlooker.errors import GalleryError
 from onlooker.gallery import schema
 from onlooker.gallery.store import Gallery
+from tests.unit.gallery.makers import new_gallery, sighting, update
 
 
 def m002_mood(connection: sqlite3.Connection) -> None:

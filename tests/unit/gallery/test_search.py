@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tests.unit.gallery.makers import new_gallery, people_gallery, sighting, update
 
 from onlooker.errors import QueryError
 from onlooker.gallery.filters import Filter
@@ -17,6 +16,7 @@ from onlooker.gallery.scan import VectorScan
 from onlooker.gallery.search import is_nobody, search
 from onlooker.gallery.store import Gallery
 from onlooker.runtime.fake import FakeEncoder
+from tests.unit.gallery.makers import new_gallery, people_gallery, sighting, update
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageFont
-from tests.unit.gallery.makers import jpeg, new_gallery, people_gallery, person, sighting, update
 
 from onlooker.errors import QueryError
 from onlooker.gallery import sheet as sheet_module
@@ -13,6 +12,7 @@ from onlooker.gallery.search import Match, search
 from onlooker.gallery.sheet import CARD_WIDTH, MARGIN, MAX_MATCHES, draw_sheet, font_for, shorten, wrap, write_sheet
 from onlooker.gallery.store import Gallery
 from onlooker.runtime.fake import COLOURS, FakeEncoder
+from tests.unit.gallery.makers import jpeg, new_gallery, people_gallery, person, sighting, update
 
 LONG = "woman in a long grey cardigan, " * 40
 

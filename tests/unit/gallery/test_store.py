@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.gallery.makers import DIMENSION, ENCODER_ID, key, new_gallery, sighting, track, update
 
 from onlooker import __version__
 from onlooker.errors import GalleryError, QueryError
 from onlooker.gallery.records import Sighting
 from onlooker.gallery.store import Gallery
+from tests.unit.gallery.makers import DIMENSION, ENCODER_ID, key, new_gallery, sighting, track, update
 
 
 @pytest.fixture
