@@ -50,7 +50,7 @@ class ImageTower(nn.Module):
 
 
 class ResNetTower(ImageTower):
-    """ResNet-50 (He et al., 2015) in the Hugging Face form; global average pooling to 2048 channels."""
+    """ResNet-50 (He et al., 2015) in the Hugging Face form; global average pooling, to 2048 channels at full size."""
 
     def __init__(self, config: ImageTowerConfig, saved: dict[str, Any] | None = None) -> None:
         super().__init__()
@@ -60,7 +60,8 @@ class ResNetTower(ImageTower):
             self.backbone = ResNetModel(ResNetConfig(**(saved or {})))
         else:
             self.backbone = load_pretrained(ResNetModel, config.weights)
-        self.width = 2048
+        settings: Any = self.backbone.config
+        self.width = settings.hidden_sizes[-1]
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Encode; see the base class."""
@@ -176,6 +177,28 @@ class ClipImageTower(ImageTower):
         return features
 
 
+class GridEmbeddings(nn.Module):
+    """A CLIP vision model's embeddings for a grid that is not square; weights keep the names they have in transformers.
+
+    Args:
+        patch_embedding: From pixels to patches.
+        class_embedding: The class token, float [hidden].
+        positions: Float [1 + rows * columns, hidden], the class token's first.
+    """
+
+    def __init__(self, patch_embedding: nn.Module, class_embedding: nn.Parameter, positions: Tensor) -> None:
+        super().__init__()
+        self.class_embedding = class_embedding
+        self.patch_embedding = patch_embedding
+        self.position_embedding = nn.Embedding(positions.shape[0], positions.shape[1], _weight=positions)
+
+    def forward(self, pixel_values: Tensor, **_: Any) -> Tensor:
+        """Embed normalised pixels, float [n, 3, height, width], as tokens, float [n, 1 + rows * columns, hidden]."""
+        patches = self.patch_embedding(pixel_values).flatten(2).transpose(1, 2)
+        first = self.class_embedding.expand(len(patches), 1, -1)
+        return torch.cat([first, patches], dim=1) + self.position_embedding.weight
+
+
 def resize_positions(vision_model: nn.Module, rows: int, columns: int) -> None:
     """Resize a CLIP vision model's position embeddings to another grid, bicubic; the class token's stays (as in IRRA).
 
@@ -184,15 +207,13 @@ def resize_positions(vision_model: nn.Module, rows: int, columns: int) -> None:
         rows: Patches from top to bottom.
         columns: Patches from left to right.
     """
-    embeddings: Any = next(module for module in vision_model.modules() if hasattr(module, "position_embedding"))
-    table: Tensor = embeddings.position_embedding.weight.detach()
+    holder: Any = next(part for part in vision_model.modules() if hasattr(part, "embeddings"))
+    old = holder.embeddings
+    table: Tensor = old.position_embedding.weight.detach()
     side = round((table.shape[0] - 1) ** 0.5)
-    embeddings.image_size = (rows * embeddings.patch_size, columns * embeddings.patch_size)
     if (rows, columns) == (side, side):
         return
     grid = table[1:].T.reshape(1, -1, side, side)
     resized = functional.interpolate(grid, size=(rows, columns), mode="bicubic", align_corners=False)
-    table = torch.cat([table[:1], resized.flatten(2)[0].T])
-    embeddings.position_embedding = nn.Embedding(table.shape[0], table.shape[1], _weight=table.contiguous())
-    embeddings.num_patches, embeddings.num_positions = rows * columns, rows * columns + 1
-    embeddings.register_buffer("position_ids", torch.arange(rows * columns + 1)[None], persistent=False)
+    positions = torch.cat([table[:1], resized.flatten(2)[0].T])
+    holder.embeddings = GridEmbeddings(old.patch_embedding, old.class_embedding, positions)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from onlooker.errors import ConfigError, DataError, TrainingError
 
 TOWERS = ("image", "text")
 ADAPTABLE = (nn.Linear, nn.Conv2d, nn.Embedding)
-"""Layers that LoRA can be put on."""
+"""Layers that LoRA can be put on, by their exact type: PEFT makes adapters of the type of the layer they stand on."""
 LEGACY_CLIP_END = 2
 MERGE_TOLERANCE = 1e-4
 """Largest allowed difference of merged and unmerged unit vectors; fp32 rounding in deep towers stays far below."""
@@ -48,19 +51,28 @@ def add_adapters(model: DualEncoder) -> DualEncoder:
             lora_dropout=settings.dropout,
             target_modules=list(settings.targets),
         )
-        tower.backbone = get_peft_model(tower.backbone, peft_config)
+        with peft_quiet():
+            tower.backbone = get_peft_model(tower.backbone, peft_config)
         if name == "image":
             tower.frozen_norm = True
             tower.train(tower.training)
     return model
 
 
+@contextlib.contextmanager
+def peft_quiet() -> Iterator[None]:
+    """Keep the deprecations that PEFT meets inside transformers to themselves."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
 def _check_targets(name: str, targets: tuple[str, ...], backbone: nn.Module) -> None:
     """Demand that every target ends the dotted name of a layer; PEFT is content when one of them does."""
-    layers = [path for path, layer in backbone.named_modules() if isinstance(layer, ADAPTABLE)]
+    layers = [path for path, layer in backbone.named_modules() if type(layer) in ADAPTABLE]
     for target in targets:
         if not any(path == target or path.endswith(f".{target}") for path in layers):
-            known = ", ".join(sorted({path.rsplit(".", 1)[-1] for path in layers}))
+            known = ", ".join(sorted({path.rsplit(".", 1)[-1] for path in layers})) or "none that can be adapted"
             raise ConfigError(f"model.lora.{name}.targets: no layer {target!r} in this tower; it has {known}")
 
 
@@ -105,7 +117,8 @@ def load_adapters(model: DualEncoder, folder: Path) -> DualEncoder:
         raise DataError(f"{folder}: no adapters here; expected image/ or text/ with adapter_config.json")
     for name in found:
         tower = getattr(model, f"{name}_tower")
-        tower.backbone = PeftModel.from_pretrained(tower.backbone, folder / name)
+        with peft_quiet():
+            tower.backbone = PeftModel.from_pretrained(tower.backbone, folder / name)
     return model
 
 

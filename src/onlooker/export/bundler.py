@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from onlooker.runtime.info import BundleInfo, ImagePart, TextPart
 Precision = Literal["float32", "half", "int8"]
 """float32: as trained. half: weights stored as float16, arithmetic in float32. int8: half, the text tower int8."""
 
+BUNDLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 PACKAGES = ("onlooker", "torch", "transformers", "peft", "onnx", "onnxruntime", "numpy")
 
 
@@ -95,10 +97,13 @@ def export_bundle(
         The bundle.
 
     Raises:
-        ConfigError: ``output`` is a folder that holds something else.
+        ConfigError: ``output`` is a folder that holds something else, or ``name`` is no file name.
         ExportError: A gate is not passed; ``output`` stays as it was.
     """
     output = Path(os.path.abspath(output))
+    name = name or source.name
+    if not BUNDLE_NAME.fullmatch(name):
+        raise ConfigError(f"{name!r} cannot name a bundle; give --name with letters, digits, '.', '_' and '-' alone")
     if output.exists() and not (output / "model.json").is_file() and (not output.is_dir() or any(output.iterdir())):
         raise ConfigError(f"{output} is there and is no bundle; choose another --output")
     torch_encoder = TorchEncoder(source.model, source.tokenizer)
@@ -114,7 +119,7 @@ def export_bundle(
             model, temporary / "image.onnx", temporary / "text.onnx", int8_text=precision == "int8"
         )
         shutil.copyfile(source.tokenizer, temporary / "tokenizer.json")
-        info = _info(source, model, temporary, name or source.name, precision, licence, parity)
+        info = _info(source, model, temporary, name, precision, licence, parity)
         bundle = write_bundle_info(temporary, info)
         if manifest is not None:
             say(f"comparing rankings on {len(manifest)} pictures")

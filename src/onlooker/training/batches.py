@@ -68,7 +68,7 @@ class EpochSampler(Sampler[list[int]]):
         self.epoch, self.first = 0, 0
 
     def __len__(self) -> int:
-        return self.count // self.batch_size - self.first
+        return max(0, self.count // self.batch_size - self.first)
 
     def start(self, epoch: int, first: int = 0) -> None:
         """Go to an epoch, leaving out its first batches (those done before a resume)."""
