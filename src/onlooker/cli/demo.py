@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from onlooker.gallery.store import Gallery
     from onlooker.runtime.encoder import EncoderLike
 
-DESCRIPTIONS = (
-    "man in a light shirt and blue jeans",
-    "woman with long blonde hair in a long grey cardigan",
-    "woman with black hair in a grey sweater and dark jeans",
-    "man in dark blue overalls",
-)
-"""Three of the six people in the clip, and one of the photos."""
 CLIP_CAMERA = "hall"
 PHOTO_CAMERA = "photos"
+SEARCHES: tuple[tuple[str, str | None], ...] = (
+    ("man in a light shirt and blue jeans", CLIP_CAMERA),
+    ("woman with long blonde hair in a long grey cardigan", CLIP_CAMERA),
+    ("woman in black with long wavy blonde hair", CLIP_CAMERA),
+    ("cook in a white shirt with braces and black trousers", None),
+)
+"""Three of the six people in the clip, and one who is in the photos, with the camera that is searched (None: all)."""
 TOP = 5
 
 
@@ -58,6 +58,7 @@ def run(
     """  # noqa: D301
     from onlooker.cli.console import note
     from onlooker.footage.detection import load_detector
+    from onlooker.gallery.filters import Filter
     from onlooker.gallery.search import search
     from onlooker.gallery.sheet import write_sheet
     from onlooker.gallery.store import Gallery
@@ -76,16 +77,19 @@ def run(
     ) as gallery:
         _fill(gallery, encoder, load_detector("union", threads=threads))
         sheets = []
-        answers = search(gallery, encoder.encode_texts(DESCRIPTIONS), TOP)
-        for number, (description, matches) in enumerate(zip(DESCRIPTIONS, answers, strict=True), start=1):
-            sheet = out / f"{number}-{re.sub(r'[^a-z]+', '-', description.lower())}.png"
-            write_sheet(sheet, gallery, description, matches)
+        vectors = encoder.encode_texts([text for text, _ in SEARCHES])
+        for number, (text, camera) in enumerate(SEARCHES, start=1):
+            kept = Filter(cameras=() if camera is None else (camera,))
+            (matches,) = search(gallery, vectors[number - 1 : number], TOP, kept)
+            sheet = out / f"{number}-{re.sub(r'[^a-z]+', '-', text.lower())}.png"
+            write_sheet(sheet, gallery, text, matches)
             sheets.append(sheet)
-            _print_answer(description, matches)
+            _print_answer(text, camera, matches)
     note(f"done in {time.monotonic() - begun:.0f} s; the matches as pictures:")
     for sheet in sheets:
         note(f"  {sheet}")
-    note(f'try your own: onlooker search "woman in black" --gallery {path}{_option(bundle)}')
+    note("try your own:")
+    note(f'  onlooker search "woman in black" --gallery {path}{_option(bundle)}')
 
 
 def _option(bundle: str | None) -> str:
@@ -126,7 +130,7 @@ def _fill(gallery: Gallery, encoder: EncoderLike, detector: Detector) -> None:
         note(f"  {report.sightings} sightings added{known}")
 
 
-def _print_answer(description: str, matches: Sequence[Match]) -> None:
+def _print_answer(text: str, camera: str | None, matches: Sequence[Match]) -> None:
     from onlooker.gallery.results import to_text
 
-    print(f"\n{description}\n{to_text(matches)}")
+    print(f"\n{text}   [{'all cameras' if camera is None else f'camera {camera}'}]\n{to_text(matches)}", flush=True)

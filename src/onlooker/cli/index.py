@@ -111,8 +111,12 @@ def run(
         create=True,
     ) as opened:
         ingest = Ingest(opened, encoder, finder, options)
-        with progress("looking for people" if detect else "storing pictures", ingest.steps(sources)) as advance:
-            report = ingest.run(sources, advance)
+        try:
+            with progress("looking for people" if detect else "storing pictures", ingest.steps(sources)) as advance:
+                report = ingest.run(sources, advance)
+        except KeyboardInterrupt:
+            note("stopped; what was found so far is stored, and the same command goes on from there")
+            raise
         total = opened.count()
     for warning in report.warnings:
         note(f"note: {warning}")
