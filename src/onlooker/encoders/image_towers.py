@@ -195,7 +195,8 @@ class GridEmbeddings(nn.Module):
     def forward(self, pixel_values: Tensor, **_: Any) -> Tensor:
         """Embed normalised pixels, float [n, 3, height, width], as tokens, float [n, 1 + rows * columns, hidden]."""
         patches = self.patch_embedding(pixel_values).flatten(2).transpose(1, 2)
-        first = self.class_embedding.expand(len(patches), 1, -1)
+        # shape[0], not len(): the exporter would write a fixed batch.
+        first = self.class_embedding.expand(patches.shape[0], 1, -1)
         return torch.cat([first, patches], dim=1) + self.position_embedding.weight
 
 
