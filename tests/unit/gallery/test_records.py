@@ -15,13 +15,12 @@ from tests.unit.gallery.makers import sighting, track, update
 
 @given(st.datetimes(timezones=st.timezones()))
 def test_a_time_comes_back_to_the_microsecond(time: datetime) -> None:
-    offset = time.utcoffset()
-    assert offset is not None
     try:
-        time.astimezone(timezone.utc)
+        wanted = time.astimezone(timezone.utc)
     except OverflowError:
         return
-    assert from_microseconds(to_microseconds(time)) == time
+    # Compared in UTC: across zones, Python calls no time equal that the clocks skip or show twice.
+    assert from_microseconds(to_microseconds(time)) == wanted
 
 
 def test_times_before_1970_are_negative() -> None:
