@@ -14,8 +14,8 @@
         ├── GalleryError                  a gallery file that cannot be used
         └── QueryError                    a query or filter that cannot be answered
 
-Libraries raise these; only ``onlooker.cli`` prints them and exits with ``exit_code``. A message is one sentence that names
-the file, line, key or value, and says what to do.
+Libraries raise these; only ``onlooker.cli`` prints them and exits with ``exit_code``. A message is one sentence that
+names the file, line, key or value, and says what to do.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from typing import Any
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; when the block ends well, the file there takes the name ``path``.
 
-    The parent folder is made if needed. The temporary name keeps the suffix, since some writers choose the format by it.
-    If the block raises, the temporary file is removed and ``path`` stays as it was.
+    The parent folder is made if needed. The temporary name keeps the suffix, since some writers choose the format by
+    it. If the block raises, the temporary file is removed and ``path`` stays as it was.
 
     Args:
         path: The final name.

@@ -1,9 +1,9 @@
 """The command line: one small file per command, loaded only when that command runs.
 
-A command file ``onlooker/cli/<name>.py`` holds one function ``run`` with typer annotations. It is listed in ``COMMANDS``
-with its one-line help, so that ``onlooker --help`` and the start of a command import nothing but typer.
+A command file ``onlooker/cli/<name>.py`` holds one function ``run`` with typer annotations. It is listed in
+``COMMANDS`` with its one-line help, so that ``onlooker --help`` and the start of a command import nothing but typer.
 
-Exit codes: 0 done; 1 a run failed; 2 what was given cannot be used (and typer's own usage errors); 130 stopped by Ctrl-C.
+Exit codes: 0 done; 1 a run failed; 2 what was given cannot be used (typer's usage errors too); 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
