@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.tiny_bundle import write_tiny_bundle
 
 from onlooker.cli import main
 from onlooker.runtime import bundle as bundle_module
 from onlooker.runtime.bundle import Bundle
 from onlooker.runtime.encoder import Encoder
+from tests.tiny_bundle import write_tiny_bundle
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.tiny_bundle import write_tiny_bundle
-from tests.unit.evaluation.painted import BentEncoder, painted
 
 from onlooker.cli import evaluate as command
 from onlooker.cli import main
 from onlooker.datasets.manifest import Manifest
 from onlooker.runtime.bundle import shipped_names
 from onlooker.runtime.fake import FakeEncoder
+from tests.tiny_bundle import write_tiny_bundle
+from tests.unit.evaluation.painted import BentEncoder, painted
 
 
 @pytest.fixture

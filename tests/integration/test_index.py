@@ -138,15 +138,14 @@ def test_the_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
 def test_ctrl_c_stops_cleanly(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "onlooker", "index", str(PHOTOS), "-g", str(tmp_path / "g.db"), "--bundle", "fake"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "g.db").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(0.2)
+    while process.poll() is None and not held(tmp_path / "g.db"):
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "stopped; what was found so far is stored" in said
     assert "Traceback" not in said
+    assert held(tmp_path / "g.db")
 
 
 @pytest.mark.slow

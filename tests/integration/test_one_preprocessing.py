@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
-from tests.tiny_bundle import SPEC, tiny_info, write_flat_image_tower, write_text_tower, write_tokenizer
 
 from onlooker.runtime.bundle import Bundle, write_bundle_info
 from onlooker.runtime.embedding import embed_pictures, largest
 from onlooker.runtime.encoder import Encoder
 from onlooker.runtime.pictures import read_picture
 from onlooker.runtime.tokenising import TextTokenizer
+from tests.tiny_bundle import SPEC, tiny_info, write_flat_image_tower, write_text_tower, write_tokenizer
 
 pytestmark = pytest.mark.train
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.evaluation.painted import BentEncoder, painted
 
 from onlooker.errors import ConfigError, DataError
 from onlooker.evaluation.agreement import agreement, compare_encoders
 from onlooker.evaluation.metrics import retrieval
 from onlooker.runtime.fake import FakeEncoder
+from tests.unit.evaluation.painted import BentEncoder, painted
 
 
 def test_by_hand() -> None:

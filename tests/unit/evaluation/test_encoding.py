@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.evaluation.painted import BentEncoder, paint, painted
 
 from onlooker.datasets.crops import CropDataset
 from onlooker.errors import ConfigError, DataError, OnlookerError, PictureError
 from onlooker.evaluation.encoding import encode, read_crop, steps
 from onlooker.runtime.fake import FakeEncoder
 from onlooker.runtime.preprocessing import ImageSpec, resize
+from tests.unit.evaluation.painted import BentEncoder, paint, painted
 
 
 def test_every_picture_and_text_once_in_order(tmp_path: Path) -> None:

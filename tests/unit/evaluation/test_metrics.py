@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from tests.unit.evaluation.reference import ranking, reference
 
 from onlooker.errors import DataError
 from onlooker.evaluation import metrics
 from onlooker.evaluation.metrics import best_matches, recall_at, retrieval, score_queries, score_vectors, summarise
+from tests.unit.evaluation.reference import ranking, reference
 
 
 @st.composite

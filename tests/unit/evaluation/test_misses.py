@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.unit.evaluation.painted import BentEncoder, paint, painted
 
 from onlooker.errors import ConfigError
 from onlooker.evaluation.misses import page, save_misses, worst_misses
 from onlooker.evaluation.runner import Evaluation, evaluate
 from onlooker.runtime.fake import FakeEncoder
 from onlooker.runtime.pictures import decode_picture, encode_jpeg
+from tests.unit.evaluation.painted import BentEncoder, paint, painted
 
 VOID = {"meta", "img", "br", "link", "input"}
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.unit.evaluation.painted import painted
 
 from onlooker.errors import MissingExtraError
 from onlooker.evaluation.plots import _chance, save_curve
 from onlooker.evaluation.runner import evaluate
 from onlooker.runtime.fake import FakeEncoder
 from onlooker.runtime.pictures import read_picture
+from tests.unit.evaluation.painted import painted
 
 
 @pytest.mark.train

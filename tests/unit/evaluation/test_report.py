@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.unit.evaluation.painted import painted
 
 from onlooker.evaluation.report import Report, rows, to_markdown, to_text
 from onlooker.evaluation.runner import evaluate
 from onlooker.runtime.fake import FakeEncoder
+from tests.unit.evaluation.painted import painted
 
 
 @pytest.fixture

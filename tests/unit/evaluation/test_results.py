@@ -5,12 +5,12 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.unit.evaluation.painted import painted
 
 from onlooker.errors import ConfigError
 from onlooker.evaluation.results import query_results, save_results
 from onlooker.evaluation.runner import Evaluation, evaluate
 from onlooker.runtime.fake import FakeEncoder
+from tests.unit.evaluation.painted import painted
 
 
 @pytest.fixture

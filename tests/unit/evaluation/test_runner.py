@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.evaluation.painted import OUTFITS, BentEncoder, painted
 
 from onlooker.errors import ConfigError, DataError
 from onlooker.evaluation.bootstrap import intervals
 from onlooker.evaluation.metrics import retrieval
 from onlooker.evaluation.runner import evaluate, split_name
 from onlooker.runtime.fake import FakeEncoder
+from tests.unit.evaluation.painted import OUTFITS, BentEncoder, painted
 
 
 def test_image_protocol_finds_every_painted_person(tmp_path: Path) -> None:

@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.tiny_bundle import write_tiny_bundle
 
 from onlooker.runtime.bundle import Bundle
+from tests.tiny_bundle import write_tiny_bundle
 
 
 @pytest.fixture

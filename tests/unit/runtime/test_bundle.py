@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tiny_bundle import DIMENSION, SPEC, tiny_info
 
 from onlooker.errors import BundleError, ConfigError
 from onlooker.files import sha256_of, write_json
 from onlooker.runtime import bundle as bundle_module
 from onlooker.runtime.bundle import Bundle, BundleInfo, open_bundle, shipped_names, write_bundle_info
+from tests.tiny_bundle import DIMENSION, SPEC, tiny_info
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.tiny_bundle import DIMENSION, SPEC, tiny_info, write_image_tower, write_tiny_bundle
 
 from onlooker.errors import BundleError, ConfigError, ProviderError, QueryError
 from onlooker.files import write_json
@@ -16,6 +15,7 @@ from onlooker.runtime.bundle import Bundle, write_bundle_info
 from onlooker.runtime.encoder import Encoder, EncoderLike, bundle_name_of, open_encoder
 from onlooker.runtime.fake import FakeEncoder
 from onlooker.runtime.preprocessing import preprocess
+from tests.tiny_bundle import DIMENSION, SPEC, tiny_info, write_image_tower, write_tiny_bundle
 
 pytestmark = pytest.mark.train
 

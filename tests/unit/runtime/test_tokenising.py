@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.tiny_bundle import WORDS, write_tokenizer
 
 from onlooker.errors import BundleError
 from onlooker.runtime.tokenising import TextTokenizer, clean_text
+from tests.tiny_bundle import WORDS, write_tokenizer
 
 PAD, UNKNOWN, START, END, RED, GREEN = (
     WORDS.index(word) for word in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "red", "green")
