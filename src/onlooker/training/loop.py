@@ -162,12 +162,14 @@ class Training:
         self,
         after_step: Callable[[StepReport], None] = lambda report: None,
         after_epoch: Callable[[dict[str, Any]], None] = lambda entry: None,
+        stop_asked: Callable[[], bool] = lambda: False,
     ) -> RunResult:
         """Train to the end, keep the best checkpoint, write curves and the record.
 
         Args:
             after_step: Called after each batch.
             after_epoch: Called with the epoch's entry of the history.
+            stop_asked: Looked at after each optimiser step; when it says yes the state is saved and the run ends.
 
         Returns:
             Where the best checkpoint is, and the history.
@@ -175,6 +177,7 @@ class Training:
         Raises:
             TrainingError: A loss is NaN or infinite; the message names the batch. The last good state stays on disk.
             ConfigError: The output folder cannot be made.
+            KeyboardInterrupt: ``stop_asked`` said yes; the state is saved.
         """
         try:
             self.output.mkdir(parents=True, exist_ok=True)
@@ -183,7 +186,7 @@ class Training:
         progress = self._progress
         self.model.train()
         while progress.epoch < self.recipe.run.epochs and progress.step < self.steps:
-            self._epoch(after_step)
+            self._epoch(after_step, stop_asked)
             entry = self._validate()
             after_epoch(entry)
             progress.history.append(entry)
@@ -195,7 +198,7 @@ class Training:
         assert progress.best_epoch is not None
         return RunResult(self.output / "best", progress.history, progress.best_epoch)
 
-    def _epoch(self, after_step: Callable[[StepReport], None]) -> None:
+    def _epoch(self, after_step: Callable[[StepReport], None], stop_asked: Callable[[], bool]) -> None:
         progress = self._progress
         self.dataset.set_epoch(progress.epoch)
         self.sampler.start(progress.epoch, progress.batch)
@@ -219,9 +222,12 @@ class Training:
             after_step(StepReport(progress.epoch, progress.batch, self.batches, value, rate))
             if progress.step >= self.steps:
                 return
-            on_boundary = progress.batch % accumulate == 0
-            if on_boundary and time.monotonic() - self._saved_at > self.recipe.run.checkpoint_s:
-                self._save()
+            if progress.batch % accumulate == 0:
+                stopping = stop_asked()
+                if stopping or time.monotonic() - self._saved_at > self.recipe.run.checkpoint_s:
+                    self._save()
+                if stopping:
+                    raise KeyboardInterrupt
 
     def _forward(self, batch: Batch) -> Tensor:
         pixels = batch.pixels.to(self.device)

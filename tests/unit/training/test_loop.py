@@ -149,6 +149,17 @@ def test_a_stopped_run_ends_as_if_it_had_not(
     assert_same(tmp_path / "parts" / "best", tmp_path / "whole" / "best")
 
 
+def test_a_stop_that_is_asked_for_saves_first(clip: Path, people: Manifest, tmp_path: Path) -> None:
+    """Ctrl-C between two checkpoints loses no step."""
+    asked = iter([False, True])
+    first = training(clip, people, tmp_path / "run", run={"epochs": 2, "checkpoint_s": 1e6})
+    with pytest.raises(KeyboardInterrupt):
+        first.run(stop_asked=lambda: next(asked))
+    second = training(clip, people, tmp_path / "run", run={"epochs": 2, "checkpoint_s": 1e6})
+    assert second.resume()
+    assert second.done == 2
+
+
 def test_a_finished_run_stays_as_it_is(finished: tuple[Path, RunResult], clip: Path, people: Manifest) -> None:
     output, result = finished
     again = training(clip, people, output, run={"epochs": 12, "choose": "rsum"})
