@@ -39,7 +39,7 @@ def test_a_broken_line_is_named(tmp_path: Path, line: str, match: str) -> None:
         read_queries(write(tmp_path, f"a hat\n{line}\n"))
 
 
-@pytest.mark.parametrize(("content", "match"), [("\n \n", "holds no query"), (b"caf\xe9\n", "not UTF-8")])
+@pytest.mark.parametrize(("content", "match"), [("\n \n", "holds no query"), (b"r\xe9d coat\n", "not UTF-8")])
 def test_files_that_hold_no_queries(tmp_path: Path, content: str | bytes, match: str) -> None:
     with pytest.raises(QueryError, match=match):
         read_queries(write(tmp_path, content))
