@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onlooker.footage.boxes import clip, nms
-from onlooker.footage.detection import DETECTORS_FOLDER, Detections
-from onlooker.footage.sessions import create_session
+from onlooker.footage.detection import Detections
+from onlooker.footage.shipped import open_detector
 
 SIDE = 300
 """Width and height of the input, in pixels."""
@@ -74,7 +74,7 @@ class OpenImagesDetector:
         Raises:
             ProviderError: The provider is not there.
         """
-        self._session = create_session(DETECTORS_FOLDER / "openimages.onnx", provider=provider, threads=threads)
+        self._session = open_detector("openimages.onnx", provider, threads)
         self._anchors = make_anchors()
         self._threshold = threshold
         self._overlap = overlap

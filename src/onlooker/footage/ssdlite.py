@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onlooker.footage.boxes import clip
-from onlooker.footage.detection import DETECTORS_FOLDER, Detections
-from onlooker.footage.sessions import create_session
+from onlooker.footage.detection import Detections
+from onlooker.footage.shipped import open_detector
 
 LARGEST_SIDE = 1280
 """Larger pictures are made smaller first: the graph turns the whole picture into floats before it resizes to 300 x 300,
@@ -29,7 +29,7 @@ class SSDLiteDetector:
         Raises:
             ProviderError: The provider is not there.
         """
-        self._session = create_session(DETECTORS_FOLDER / "ssdlite.onnx", provider=provider, threads=threads)
+        self._session = open_detector("ssdlite.onnx", provider, threads)
         self._threshold = threshold
 
     def detect(self, rgb: NDArray[np.uint8]) -> Detections:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,74 @@ logger = logging.getLogger(__name__)
 OUTPUT = "vectors"
 _SILENT = 4
 """ONNX Runtime's severity at which it writes nothing of its own: what matters comes as an exception."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """A session that runs.
+
+    Attributes:
+        session: An ``onnxruntime.InferenceSession``.
+        provider: The execution provider in use, by ONNX Runtime's name.
+        fallback_from: The one that was preferred and did not start, or None.
+    """
+
+    session: Any
+    provider: str
+    fallback_from: str | None
+
+
+def start_session(path: Path, choice: Choice, threads: int | None, *, advice: str) -> Started:
+    """Load an ONNX file on the chosen execution provider; a fallback is logged as a warning.
+
+    Args:
+        path: The file.
+        choice: The execution provider, and what to fall back to.
+        threads: Threads of one run; None lets ONNX Runtime choose.
+        advice: What to do about a file that cannot be loaded.
+
+    Returns:
+        The session and what it runs on.
+
+    Raises:
+        BundleError: The file is missing or damaged.
+        ProviderError: The provider that was asked for does not start.
+    """
+    import onnxruntime
+
+    # A provider's library that does not load is reported by the runtime's own logger, on stderr, before any session is.
+    onnxruntime.set_default_logger_severity(_SILENT)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _SILENT
+    options.inter_op_num_threads = 1
+    # Threads that spin while they wait take the cores from decoding and from other sessions: on two busy cores the
+    # sample clip takes 73 s of processor time with them and 30 s without.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    fallback_from = None
+    for name in (choice.provider, *choice.others):
+        providers = [name] if name == "CPUExecutionProvider" else [name, "CPUExecutionProvider"]
+        try:
+            session = onnxruntime.InferenceSession(
+                str(path), sess_options=options, providers=providers, enable_fallback=0
+            )
+        except _runtime_errors() as error:
+            if name == "CPUExecutionProvider":
+                raise BundleError(f"{path} cannot be loaded ({_first_line(error)}); {advice}") from error
+            reason = _first_line(error)
+        else:
+            # The runtime drops a provider that does not start without raising; only this list tells.
+            if session.get_providers()[0] == name:
+                return Started(session, name, fallback_from)
+            reason = "it is in this build, but its driver or a library is missing"
+        if not choice.others:
+            raise ProviderError(
+                f"execution provider {short_name(name)} does not start ({reason}); choose cpu or auto instead"
+            )
+        fallback_from = name
+        logger.warning("execution provider %s does not start (%s); falling back", short_name(name), reason)
+    raise ProviderError("no execution provider starts, not even the CPU; install onnxruntime again")
 
 
 class Tower:
@@ -43,9 +112,9 @@ class Tower:
         """
         self.path = path
         self.dimension = dimension
-        self.fallback_from: str | None = None
         self._errors = _runtime_errors()
-        self._session, self.provider = self._start(choice, threads)
+        started = start_session(path, choice, threads, advice="make the bundle again or copy it again")
+        self._session, self.provider, self.fallback_from = started.session, started.provider, started.fallback_from
         self._check_graph(inputs)
 
     def run(self, feed: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
@@ -80,42 +149,6 @@ class Tower:
             )
         normalised: NDArray[np.float32] = vectors / lengths
         return normalised
-
-    def _start(self, choice: Choice, threads: int | None) -> tuple[Any, str]:
-        import onnxruntime
-
-        # A provider's library that does not load is reported by the runtime's own logger, on stderr, before any
-        # session is.
-        onnxruntime.set_default_logger_severity(_SILENT)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = _SILENT
-        options.inter_op_num_threads = 1
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        for name in (choice.provider, *choice.others):
-            providers = [name] if name == "CPUExecutionProvider" else [name, "CPUExecutionProvider"]
-            try:
-                session = onnxruntime.InferenceSession(
-                    str(self.path), sess_options=options, providers=providers, enable_fallback=0
-                )
-            except self._errors as error:
-                if name == "CPUExecutionProvider":
-                    raise BundleError(
-                        f"{self.path} cannot be loaded ({_first_line(error)}); make the bundle again or copy it again"
-                    ) from error
-                reason = _first_line(error)
-            else:
-                # The runtime drops a provider that does not start without raising; only this list tells.
-                if session.get_providers()[0] == name:
-                    return session, name
-                reason = "it is in this build, but its driver or a library is missing"
-            if not choice.others:
-                raise ProviderError(
-                    f"execution provider {short_name(name)} does not start ({reason}); choose cpu or auto instead"
-                )
-            self.fallback_from = name
-            logger.warning("execution provider %s does not start (%s); falling back", short_name(name), reason)
-        raise ProviderError("no execution provider starts, not even the CPU; install onnxruntime again")
 
     def _check_graph(self, inputs: tuple[str, ...]) -> None:
         has = {value.name for value in self._session.get_inputs()}
