@@ -17,7 +17,10 @@ def run(
     split: Annotated[str, typer.Option(help="Which split of it.")] = "val",
     name: Annotated[str | None, typer.Option(help="Name of the bundle. Default: the recipe's.")] = None,
     precision: Annotated[
-        str, typer.Option(help="float32; half (weights stored as float16); int8 (half, and int8 in the text tower).")
+        str,
+        typer.Option(
+            help="How weights are stored: float32; half (float16); int8 (half, and the word embedding as int8)."
+        ),
     ] = "int8",
     licence: Annotated[str, typer.Option(help="Terms of the weights, for example Apache-2.0.")] = "unstated",
     json_: Annotated[bool, typer.Option("--json", help="Print model.json.")] = False,

@@ -19,7 +19,7 @@ from onlooker.encoders.dual import DualEncoder
 from onlooker.encoders.text_towers import pad_token_of, tokenizer_file
 from onlooker.errors import ConfigError
 from onlooker.export.clip_folder import open_clip_folder
-from onlooker.export.compression import quantise_dynamic, store_half
+from onlooker.export.compression import compress
 from onlooker.export.graphs import write_image_graph, write_text_graph
 from onlooker.export.parity import check_files, check_ranking
 from onlooker.files import sha256_of
@@ -28,7 +28,7 @@ from onlooker.runtime.encoder import Encoder
 from onlooker.runtime.info import BundleInfo, ImagePart, TextPart
 
 Precision = Literal["float32", "half", "int8"]
-"""float32: as trained. half: weights stored as float16, arithmetic in float32. int8: half, the text tower int8."""
+"""float32: as trained; half: weights stored as float16; int8: half, and the word embedding as int8."""
 
 BUNDLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 PACKAGES = ("onlooker", "torch", "transformers", "peft", "onnx", "onnxruntime", "numpy")
@@ -116,7 +116,7 @@ def export_bundle(
         write_graphs(model, temporary, precision)
         say("comparing the files with the model")
         parity: dict[str, Any] = check_files(
-            model, temporary / "image.onnx", temporary / "text.onnx", int8_text=precision == "int8"
+            model, temporary / "image.onnx", temporary / "text.onnx", int8=precision == "int8"
         )
         shutil.copyfile(source.tokenizer, temporary / "tokenizer.json")
         info = _info(source, model, temporary, name, precision, licence, parity)
@@ -139,11 +139,8 @@ def write_graphs(model: DualEncoder, folder: Path, precision: Precision) -> None
     write_text_graph(model, text)
     if precision == "float32":
         return
-    store_half(image, image)
-    if precision == "int8":
-        quantise_dynamic(text, text)
-    else:
-        store_half(text, text)
+    for path in (image, text):
+        compress(path, path, int8=precision == "int8")
 
 
 def measure(

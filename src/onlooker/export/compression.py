@@ -1,44 +1,50 @@
-"""Smaller files: half-precision storage of weights, and dynamic int8 for the text tower."""
+"""Smaller files that compute the same: weights are stored in fewer bits and computed with in float32."""
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from onlooker.files import replacing
 
-SMALLEST_STORED_HALF = 256
-"""Tensors with fewer numbers stay float32: they weigh nothing, and scales and biases need the precision most."""
-INT8_OPERATORS = ["MatMul", "Gemm", "Gather"]
-"""What dynamic quantisation touches; Gather is the word embedding, half of a MiniLM's weights."""
+SMALLEST_HALF = 256
+"""Tensors with fewer numbers stay float32: they weigh nothing, and scales and biases need the precision."""
+SMALLEST_INT8 = 1 << 18
+"""Embeddings with at least so many numbers may be stored as int8: a model's words, not its positions."""
 
 
-def store_half(source: Path, path: Path) -> Path:
-    """Store weights as float16 that are cast back to float32 when the file is loaded; arithmetic stays float32.
+def compress(source: Path, path: Path, *, int8: bool) -> Path:
+    """Store weights as float16, and with ``int8`` the word embedding as int8 with a scale each row.
 
-    ONNX Runtime folds the casts while loading, so that only the file is smaller.
+    Arithmetic stays float32. ONNX Runtime turns float16 weights back while it loads the file; of a word embedding only
+    the rows of a text's words are turned back, at each run, so that the table costs no time and little memory.
 
     Args:
         source: An ONNX file with float32 weights.
         path: The file to write; may be ``source``.
+        int8: Store the word embedding as int8.
     """
     model = onnx.load(source)
     graph = model.graph
-    casts = []
-    for tensor in graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims, dtype=np.int64) < SMALLEST_STORED_HALF:
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    before: list[onnx.NodeProto] = []
+    for tensor in list(graph.initializer):
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims, dtype=np.int64) < SMALLEST_HALF:
             continue
-        values = numpy_helper.to_array(tensor)
-        if np.abs(values).max() > np.finfo(np.float16).max:
-            continue
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
-        casts.append(helper.make_node("Cast", [f"{name}_half"], [name], name=f"{name}_cast", to=TensorProto.FLOAT))
-    nodes = [*casts, *graph.node]
+        kinds = {node.op_type for node in readers.get(tensor.name, [])}
+        large = np.prod(tensor.dims, dtype=np.int64) >= SMALLEST_INT8
+        if int8 and large and kinds == {"Gather"} and len(tensor.dims) == 2:
+            _embedding_to_int8(graph, tensor, readers[tensor.name])
+        else:
+            before += _to_half(tensor)
+    nodes = [*before, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
     with replacing(path) as temporary:
@@ -46,31 +52,39 @@ def store_half(source: Path, path: Path) -> Path:
     return path
 
 
-def quantise_dynamic(source: Path, path: Path) -> Path:
-    """Write a text tower with int8 weights, one scale a channel; activations are quantised while it runs.
+def _to_half(tensor: onnx.TensorProto) -> list[onnx.NodeProto]:
+    values = numpy_helper.to_array(tensor)
+    if np.abs(values).max() > np.finfo(np.float16).max:
+        return []
+    name = tensor.name
+    tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
+    return [helper.make_node("Cast", [f"{name}_half"], [name], name=f"{name}_cast", to=TensorProto.FLOAT)]
 
-    Weights use seven of the eight bits: processors without VNNI add two products in 16 bits and would overflow.
 
-    Args:
-        source: An ONNX file with float32 weights.
-        path: The file to write.
-    """
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+def _rows_to_int8(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Return int8 values and a float32 scale for each entry of the first axis, with all other axes kept as 1."""
+    scale = np.abs(values).max(axis=tuple(range(1, values.ndim)), keepdims=True).astype(np.float32) / 127
+    scale[scale == 0] = 1
+    return np.round(values / scale).astype(np.int8), scale
 
-    logger = logging.getLogger()
-    level = logger.level
-    # The library advises a pre-processing for convolutional nets on the root logger at each call.
-    logger.setLevel(logging.ERROR)
-    try:
-        with replacing(path) as temporary:
-            quantize_dynamic(
-                source,
-                temporary,
-                op_types_to_quantize=INT8_OPERATORS,
-                per_channel=True,
-                reduce_range=True,
-                weight_type=QuantType.QInt8,
-            )
-    finally:
-        logger.setLevel(level)
-    return path
+
+def _embedding_to_int8(graph: onnx.GraphProto, tensor: onnx.TensorProto, gathers: list[onnx.NodeProto]) -> None:
+    """Look up int8 rows and their scales, and multiply only those."""
+    name = tensor.name
+    rows, scale = _rows_to_int8(numpy_helper.to_array(tensor))
+    tensor.CopyFrom(numpy_helper.from_array(rows, f"{name}_int8"))
+    graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
+    for gather in gathers:
+        place = next(number for number, node in enumerate(graph.node) if node is gather or node == gather)
+        ids, output = gather.input[1], gather.output[0]
+        parts = [
+            helper.make_node("Gather", [f"{name}_int8", ids], [f"{output}_int8"], name=f"{output}_rows", axis=0),
+            helper.make_node(
+                "Cast", [f"{output}_int8"], [f"{output}_float"], name=f"{output}_cast", to=TensorProto.FLOAT
+            ),
+            helper.make_node("Gather", [f"{name}_scale", ids], [f"{output}_scale"], name=f"{output}_scales", axis=0),
+            helper.make_node("Mul", [f"{output}_float", f"{output}_scale"], [output], name=f"{output}_scaled"),
+        ]
+        graph.node.remove(graph.node[place])
+        for offset, part in enumerate(parts):
+            graph.node.insert(place + offset, part)

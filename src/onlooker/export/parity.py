@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 LEAST_COSINE = 0.9999
 """For float32 arithmetic (float16 storage included); kernels that add up in another order stay above 0.999999."""
-LEAST_COSINE_INT8 = 0.98
-"""For int8 weights the vectors may turn a little: the ranking gate decides, this only catches a broken file."""
+LEAST_COSINE_INT8 = 0.995
+"""With the word embedding as int8 texts may turn a little: the ranking gate decides, this catches a broken file."""
 LARGEST_R1_DROP = 0.005
 """R@1 may fall by half a point on the manifest."""
 LEAST_TOP10_OVERLAP = 0.85
@@ -49,14 +49,14 @@ def compare(wanted: NDArray[np.float32], got: NDArray[np.float32]) -> Parity:
     return Parity(float((wanted * got).sum(axis=1).min()), float(np.abs(wanted - got).max()))
 
 
-def check_files(model: DualEncoder, image_file: Path, text_file: Path, *, int8_text: bool) -> dict[str, Any]:
+def check_files(model: DualEncoder, image_file: Path, text_file: Path, *, int8: bool) -> dict[str, Any]:
     """Run both files on probe inputs of several batch sizes and text lengths and compare with torch.
 
     Args:
         model: Merged, in evaluation mode.
         image_file: The image half.
         text_file: The text half.
-        int8_text: The text half is quantised.
+        int8: The word embedding is stored as int8.
 
     Returns:
         The figures of both halves, for ``model.json``.
@@ -86,7 +86,7 @@ def check_files(model: DualEncoder, image_file: Path, text_file: Path, *, int8_t
         "text": compare(texts, run(text_file, {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})),
     }
     for name, parity in figures.items():
-        least = LEAST_COSINE_INT8 if int8_text and name == "text" else LEAST_COSINE
+        least = LEAST_COSINE_INT8 if int8 and name == "text" else LEAST_COSINE
         if not parity.least_cosine >= least:
             raise ExportError(
                 f"{name}.onnx: its vectors are not the model's (least cosine {parity.least_cosine:.6f}, wanted "
@@ -107,7 +107,8 @@ def check_ranking(agreement: Agreement) -> dict[str, Any]:
     Raises:
         ExportError: R@1 falls too far, or too few of the best ten stay.
     """
-    if agreement.r1_drop > LARGEST_R1_DROP or agreement.top10_overlap < LEAST_TOP10_OVERLAP:
+    # A drop of exactly the bound passes, whatever its last digit in floating point.
+    if agreement.r1_drop > LARGEST_R1_DROP + 1e-9 or agreement.top10_overlap < LEAST_TOP10_OVERLAP:
         raise ExportError(
             f"the bundle ranks otherwise than the model: R@1 {100 * agreement.r1_a:.1f} -> {100 * agreement.r1_b:.1f} "
             f"%, top-10 overlap {agreement.top10_overlap:.2f} (wanted a drop of at most {100 * LARGEST_R1_DROP} points "

@@ -192,15 +192,15 @@ def test_a_damaged_file_fails_and_the_old_bundle_stays(
 
 def test_the_gate_itself_sees_damage(checkpoint: Path, graphs: Path, tmp_path: Path) -> None:
     model = merged(open_source(checkpoint).model)
-    figures = check_files(model, graphs / "image.onnx", graphs / "text.onnx", int8_text=False)
+    figures = check_files(model, graphs / "image.onnx", graphs / "text.onnx", int8=False)
     assert min(part["least_cosine"] for part in figures.values()) > 0.99999
     (tmp_path / "text.onnx").write_bytes((graphs / "text.onnx").read_bytes())
     damage(tmp_path, "text.onnx")
     with pytest.raises(ExportError, match=r"text\.onnx"):
-        check_files(model, graphs / "image.onnx", tmp_path / "text.onnx", int8_text=True)
+        check_files(model, graphs / "image.onnx", tmp_path / "text.onnx", int8=True)
     model.image_projection.weight.data[0, 0] = torch.nan
     with pytest.raises(ExportError, match=r"image\.onnx"):
-        check_files(model, graphs / "image.onnx", graphs / "text.onnx", int8_text=False)
+        check_files(model, graphs / "image.onnx", graphs / "text.onnx", int8=False)
 
 
 def test_a_nan_adapter_is_never_exported(checkpoint: Path, tmp_path: Path) -> None:
