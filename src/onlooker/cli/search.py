@@ -134,7 +134,7 @@ def run(
     from onlooker.gallery.store import Gallery
     from onlooker.runtime.encoder import bundle_name_of, open_encoder
 
-    encoder = open_encoder(bundle, threads=threads)
+    encoder = open_encoder(bundle, threads=threads, few_texts=queries is None)
     with Gallery.open(
         gallery,
         encoder_id=encoder.bundle_id,

@@ -49,8 +49,11 @@ class EncoderLike(Protocol):
 class Encoder:
     """A bundle at work. Safe to use from several threads at once."""
 
-    def __init__(self, bundle: Bundle, images: Choice, texts: Choice, threads: int | None) -> None:
+    def __init__(
+        self, bundle: Bundle, images: Choice, texts: Choice, threads: int | None, *, few_texts: bool = False
+    ) -> None:
         """Take what ``open`` has chosen; use that instead."""
+        self._few_texts = few_texts
         self.bundle = bundle
         self._choices = {"images": images, "texts": texts}
         self._threads = threads
@@ -59,7 +62,14 @@ class Encoder:
         self._tokenizer = TextTokenizer(bundle.tokenizer_path, max_tokens=bundle.max_tokens, pad_token=bundle.pad_token)
 
     @classmethod
-    def open(cls, bundle: Bundle, *, provider: str | None = None, threads: int | None = None) -> Encoder:
+    def open(
+        cls,
+        bundle: Bundle,
+        *,
+        provider: str | None = None,
+        threads: int | None = None,
+        few_texts: bool = False,
+    ) -> Encoder:
         """Open an encoder; no weights are loaded before they are needed.
 
         "auto" puts pictures on the best provider there is and texts on the CPU: starting a GPU takes longer than
@@ -71,6 +81,8 @@ class Encoder:
                 environment's ``ONLOOKER_PROVIDER``, and without that "auto".
             threads: Threads of one inference, 1..1024; None takes ``ONLOOKER_THREADS``, and without that ONNX Runtime
                 chooses (one a physical core).
+            few_texts: For a process that encodes a few texts and ends: the text tower then loads in less than half the
+                time (26 instead of 64 ms for the shipped one) and takes a third longer for each text.
 
         Returns:
             The encoder.
@@ -86,7 +98,7 @@ class Encoder:
             raise ConfigError(f"threads is {threads}; give a number from 1 to {MAX_THREADS}")
         images = choose(wanted)
         texts = Choice("CPUExecutionProvider") if wanted.lower() == AUTO else images
-        return cls(bundle, images, texts, threads)
+        return cls(bundle, images, texts, threads, few_texts=few_texts)
 
     @property
     def bundle_id(self) -> str:
@@ -200,8 +212,9 @@ class Encoder:
 
         path = self.bundle.image_path if side == "images" else self.bundle.text_path
         inputs = ("pixels",) if side == "images" else ("input_ids", "attention_mask")
+        optimise = side == "images" or not self._few_texts
         try:
-            tower = Tower(path, inputs, self.dimension, self._choices[side], self._threads)
+            tower = Tower(path, inputs, self.dimension, self._choices[side], self._threads, optimise=optimise)
         except BundleError:
             # A file that is not the one that was exported is the likelier and clearer reason; this names it.
             self.bundle.verify()
@@ -224,7 +237,11 @@ FAKE = "fake"
 
 
 def open_encoder(
-    bundle: Path | str | None = None, *, provider: str | None = None, threads: int | None = None
+    bundle: Path | str | None = None,
+    *,
+    provider: str | None = None,
+    threads: int | None = None,
+    few_texts: bool = False,
 ) -> EncoderLike:
     """Open the encoder a command shall use; the one place where a command line's ``--bundle`` is understood.
 
@@ -234,6 +251,7 @@ def open_encoder(
             "./fake").
         provider: As for ``Encoder.open``.
         threads: As for ``Encoder.open``.
+        few_texts: As for ``Encoder.open``.
 
     Returns:
         The encoder; no weights are loaded before they are needed.
@@ -247,7 +265,8 @@ def open_encoder(
         from onlooker.runtime.fake import FakeEncoder
 
         return FakeEncoder()
-    return Encoder.open(open_bundle(None if bundle is None else Path(bundle)), provider=provider, threads=threads)
+    opened = open_bundle(None if bundle is None else Path(bundle))
+    return Encoder.open(opened, provider=provider, threads=threads, few_texts=few_texts)
 
 
 def bundle_name_of(encoder: EncoderLike) -> str:

@@ -38,7 +38,7 @@ class Started:
     fallback_from: str | None
 
 
-def start_session(path: Path, choice: Choice, threads: int | None, *, advice: str) -> Started:
+def start_session(path: Path, choice: Choice, threads: int | None, *, advice: str, optimise: bool = True) -> Started:
     """Load an ONNX file on the chosen execution provider; a fallback is logged as a warning.
 
     Args:
@@ -46,6 +46,7 @@ def start_session(path: Path, choice: Choice, threads: int | None, *, advice: st
         choice: The execution provider, and what to fall back to.
         threads: Threads of one run; None lets ONNX Runtime choose.
         advice: What to do about a file that cannot be loaded.
+        optimise: Let ONNX Runtime rewrite the graph; off, it loads faster and runs slower.
 
     Returns:
         The session and what it runs on.
@@ -64,6 +65,8 @@ def start_session(path: Path, choice: Choice, threads: int | None, *, advice: st
     # Threads that spin while they wait take the cores from decoding and from other sessions: on two busy cores the
     # sample clip takes 73 s of processor time with them and 30 s without.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not optimise:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if threads is not None:
         options.intra_op_num_threads = threads
     fallback_from = None
@@ -95,7 +98,14 @@ class Tower:
     """A loaded tower: named arrays in, L2-normalised vectors out. Safe to use from several threads at once."""
 
     def __init__(
-        self, path: Path, inputs: tuple[str, ...], dimension: int, choice: Choice, threads: int | None
+        self,
+        path: Path,
+        inputs: tuple[str, ...],
+        dimension: int,
+        choice: Choice,
+        threads: int | None,
+        *,
+        optimise: bool = True,
     ) -> None:
         """Load an ONNX file.
 
@@ -105,6 +115,7 @@ class Tower:
             dimension: Length of the vectors its output ``vectors`` must give.
             choice: The execution provider, and what to fall back to.
             threads: Threads of one run; None lets ONNX Runtime choose.
+            optimise: See ``start_session``.
 
         Raises:
             BundleError: The file is damaged or its graph has other inputs or outputs.
@@ -113,7 +124,9 @@ class Tower:
         self.path = path
         self.dimension = dimension
         self._errors = _runtime_errors()
-        started = start_session(path, choice, threads, advice="make the bundle again or copy it again")
+        started = start_session(
+            path, choice, threads, advice="make the bundle again or copy it again", optimise=optimise
+        )
         self._session, self.provider, self.fallback_from = started.session, started.provider, started.fallback_from
         self._check_graph(inputs)
 
