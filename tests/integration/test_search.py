@@ -240,18 +240,23 @@ def test_a_search_imports_nothing_it_does_not_need(people: Path) -> None:
     assert (done.returncode, done.stderr.strip()) == (0, "[]")
 
 
-def test_a_search_beside_an_index_at_work(people: Path) -> None:
+def test_a_search_beside_an_index_at_work(people: Path, tmp_path: Path) -> None:
     """Searches by processes of their own while this one goes on committing all succeed."""
     encoder = open_encoder("fake")
     command = [sys.executable, "-m", "onlooker", "search", "red", "-g", str(people), "--bundle", "fake", "--json"]
     with Gallery.open(people, encoder_id=encoder.bundle_id, dimension=encoder.dimension) as gallery:
-        searches = [subprocess.Popen([*command, "--top", "1000"], stdout=subprocess.PIPE) for _ in range(2)]
+        # To files: a pipe that nobody reads yet would hold up a search with many matches.
+        outputs = [tmp_path / "one.json", tmp_path / "two.json"]
+        searches = []
+        for output in outputs:
+            with output.open("wb") as handle:
+                searches.append(subprocess.Popen([*command, "--top", "1000"], stdout=handle))
         number, deadline = 100, time.monotonic() + 60
         while any(process.poll() is None for process in searches):
             source = update(number)
             gallery.commit(source, [sighting(source, np.ones(encoder.dimension))])
             number += 1
             assert time.monotonic() < deadline
-        counts = [len(json.loads(process.communicate()[0])["matches"]) for process in searches]
+        counts = [len(json.loads(output.read_text())["matches"]) for output in outputs]
     assert all(4 <= count <= number for count in counts)
     assert [process.returncode for process in searches] == [0, 0]

@@ -6,12 +6,14 @@ import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from onlooker.cli.options import BundleOption, ThreadsOption
+
 if TYPE_CHECKING:
-    from onlooker.footage.detection import Detector
+    from onlooker.footage.detections import Detector
     from onlooker.gallery.search import Match
     from onlooker.gallery.store import Gallery
     from onlooker.runtime.encoder import EncoderLike
@@ -32,18 +34,8 @@ def run(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the gallery and the sheets.")
     ] = Path("demo"),
-    bundle: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            metavar="DIR",
-            help='Folder of another bundle ("fake": colours of clothes, without a model).  [default: the shipped one]',
-            show_default=False,
-        ),
-    ] = None,
-    threads: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(metavar="N", min=1, help="Threads to use.  [default: one a core]", show_default=False),
-    ] = None,
+    bundle: BundleOption = None,
+    threads: ThreadsOption = None,
 ) -> None:
     """Index the sample photos and footage, search for four people, and draw the results.
 

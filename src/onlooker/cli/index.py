@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from onlooker.cli.options import BundleOption, ThreadsOption
+
 if TYPE_CHECKING:
     from onlooker.footage.ingest import IngestReport
 
@@ -58,18 +60,8 @@ def run(
             show_default=False,
         ),
     ] = None,
-    bundle: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            metavar="DIR",
-            help='Folder of another bundle ("fake": colours of clothes, without a model).  [default: the shipped one]',
-            show_default=False,
-        ),
-    ] = None,
-    threads: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(metavar="N", min=1, help="Threads to use.  [default: one a core]", show_default=False),
-    ] = None,
+    bundle: BundleOption = None,
+    threads: ThreadsOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
     """Find the people in photos and videos and store them in a gallery.

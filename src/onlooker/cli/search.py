@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from onlooker.cli.options import BundleOption, ThreadsOption
+
 if TYPE_CHECKING:
     from onlooker.gallery.results import Answer
     from onlooker.gallery.search import Match
@@ -76,18 +78,8 @@ def run(
             show_default=False,
         ),
     ] = None,
-    bundle: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            metavar="DIR",
-            help='Folder of another bundle ("fake": colours of clothes, without a model).  [default: the shipped one]',
-            show_default=False,
-        ),
-    ] = None,
-    threads: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(metavar="N", help="Threads to use.  [default: one a core]", show_default=False),
-    ] = None,
+    bundle: BundleOption = None,
+    threads: ThreadsOption = None,
 ) -> None:
     """Find the people in a gallery who fit a description.
 
@@ -116,8 +108,6 @@ def run(
         raise QueryError(f"--top {top} asks for nothing; give 1 or more")
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise ConfigError(f"--sheet {sheet} is no PNG; give a name that ends in .png")
-    if threads is not None and threads < 1:
-        raise ConfigError(f"--threads {threads} leaves nothing to run on; give 1 or more")
     _set_threads(threads, many=queries is not None)
 
     from onlooker.gallery.filters import Filter, parse_moment

@@ -1,4 +1,4 @@
-"""Finding people in a picture: what a detector is, what it gives, and which ones there are.
+"""Finding people in a picture: which detectors there are.
 
 ``openimages`` alone is the fastest, ``ssdlite`` finds small people better, ``union`` asks both and finds the most
 (measured in docs/footage.md). The scores of all of them are on one scale; each drops what is below its threshold.
@@ -7,9 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,53 +14,7 @@ from numpy.typing import NDArray
 from onlooker.config import Settings
 from onlooker.errors import ConfigError
 from onlooker.footage.boxes import nms
-
-DETECTORS_FOLDER = Path(__file__).parent / "detectors"
-
-
-@dataclass(frozen=True)
-class Detections:
-    """The people found in one picture, best first.
-
-    Attributes:
-        boxes: float32 (n, 4), x0, y0, x1, y1 in pixels, inside the picture.
-        scores: float32 (n,), 0..1.
-    """
-
-    boxes: NDArray[np.float32]
-    scores: NDArray[np.float32]
-
-    def __post_init__(self) -> None:
-        count = len(self.boxes)
-        if self.boxes.shape != (count, 4) or self.scores.shape != (count,):
-            raise ValueError(f"boxes (n, 4) and scores (n,) are wanted, got {self.boxes.shape} and {self.scores.shape}")
-
-    def __len__(self) -> int:
-        return len(self.boxes)
-
-    def take(self, kept: NDArray[np.int64] | NDArray[np.bool_]) -> Detections:
-        """Return the detections at some indices, or where a mask is true."""
-        return Detections(self.boxes[kept], self.scores[kept])
-
-    @classmethod
-    def nothing(cls) -> Detections:
-        """Return no detections."""
-        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
-
-
-class Detector(Protocol):
-    """Anything that finds people in a picture."""
-
-    def detect(self, rgb: NDArray[np.uint8]) -> Detections:
-        """Find the people.
-
-        Args:
-            rgb: uint8 (h, w, 3).
-
-        Returns:
-            What was found, best first.
-        """
-        ...
+from onlooker.footage.detections import Detections, Detector
 
 
 class UnionDetector:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from onlooker.errors import ConfigError, InputError, PictureError, VideoError
 from onlooker.files import sha256_of
-from onlooker.footage.detection import Detector
+from onlooker.footage.detections import Detector
 from onlooker.footage.sources import Sources, photo_time
 from onlooker.footage.tracks import Checkpoint, Track, TrackRules, find_tracks
 from onlooker.footage.video import Frame, Video

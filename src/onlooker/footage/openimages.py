@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onlooker.footage.boxes import clip, nms
-from onlooker.footage.detection import Detections
+from onlooker.footage.detections import Detections
 from onlooker.footage.shipped import open_detector
 
 SIDE = 300

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from onlooker.footage.detection import DETECTORS_FOLDER
 from onlooker.runtime.providers import choose
 from onlooker.runtime.sessions import start_session
+
+DETECTORS_FOLDER = Path(__file__).parent / "detectors"
 
 
 def open_detector(file: str, provider: str, threads: int | None) -> Any:

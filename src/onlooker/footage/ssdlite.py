@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onlooker.footage.boxes import clip
-from onlooker.footage.detection import Detections
+from onlooker.footage.detections import Detections
 from onlooker.footage.shipped import open_detector
 
 LARGEST_SIDE = 1280

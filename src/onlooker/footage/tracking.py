@@ -15,7 +15,7 @@ import numpy as np
 from edgefirst.tracker import ByteTrack
 from numpy.typing import NDArray
 
-from onlooker.footage.detection import Detections
+from onlooker.footage.detections import Detections
 
 
 @dataclass(frozen=True)

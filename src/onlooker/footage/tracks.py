@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from onlooker.footage.boxes import covered
-from onlooker.footage.detection import Detector
+from onlooker.footage.detections import Detector
 from onlooker.footage.tracking import ByteTracker, Tracker, TrackerOptions
 from onlooker.footage.video import Frame
 from onlooker.footage.views import TrackViews, View, cut

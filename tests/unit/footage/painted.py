@@ -13,7 +13,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.footage.detection import Detections
+from onlooker.footage.detections import Detections
 
 BACKGROUND = 128
 RED, BLUE, GREEN, BLACK, WHITE = (200, 30, 30), (40, 70, 190), (40, 140, 50), (20, 20, 20), (240, 240, 240)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.footage.detection import Detections
+from onlooker.footage.detections import Detections
 from onlooker.footage.ingest import Ingest
 from onlooker.footage.sources import find_sources
 from onlooker.gallery.store import Gallery

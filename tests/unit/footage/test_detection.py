@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from onlooker.errors import ConfigError, ProviderError
 from onlooker.footage.boxes import iou
-from onlooker.footage.detection import DEFAULT_THRESHOLDS, Detections, Detector, UnionDetector, load_detector
+from onlooker.footage.detection import DEFAULT_THRESHOLDS, UnionDetector, load_detector
+from onlooker.footage.detections import Detections, Detector
 from onlooker.footage.openimages import GRIDS, make_anchors
 from onlooker.runtime.pictures import read_picture
 from onlooker.samples import CLIP, PEOPLE, PHOTOS
@@ -135,7 +136,7 @@ def test_detections_of_different_length_are_refused() -> None:
 
 def test_the_files_say_where_they_are_from() -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
-    from onlooker.footage.detection import DETECTORS_FOLDER
+    from onlooker.footage.shipped import DETECTORS_FOLDER
 
     notice = (DETECTORS_FOLDER / "NOTICE").read_text()
     for name in ("openimages", "ssdlite"):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onlooker.errors import ConfigError
-from onlooker.footage.detection import Detections, Detector
+from onlooker.footage.detections import Detections, Detector
 from onlooker.footage.ingest import BATCH, Ingest, IngestOptions, IngestReport
 from onlooker.footage.sources import find_sources
 from onlooker.footage.tracks import TrackRules

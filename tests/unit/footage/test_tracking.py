@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from onlooker.footage.detection import Detections
+from onlooker.footage.detections import Detections
 from onlooker.footage.tracking import ByteTracker, TrackerOptions
 
 Box = tuple[float, float, float, float]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from onlooker.footage.detection import Detections
+from onlooker.footage.detections import Detections
 from onlooker.footage.tracks import Checkpoint, Track, TrackRules, find_tracks
 from onlooker.footage.video import Frame
 from tests.unit.footage.painted import BLACK, BLUE, GREEN, RED, WHITE, BlockDetector, Painted, scene

@@ -1,0 +1,20 @@
+"""Options that several commands share, so that they read and behave alike."""
+
+from __future__ import annotations
+
+from typing import Annotated, Optional
+
+import typer
+
+BundleOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        metavar="DIR",
+        help='Folder of another bundle ("fake": colours of clothes, without a model).  [default: the shipped one]',
+        show_default=False,
+    ),
+]
+ThreadsOption = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(metavar="N", min=1, help="Threads to use.  [default: one a core]", show_default=False),
+]
