@@ -38,7 +38,7 @@ check: lint types docs
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs src tests
+	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs src
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
