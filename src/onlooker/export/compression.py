@@ -62,8 +62,8 @@ def _to_half(tensor: onnx.TensorProto) -> list[onnx.NodeProto]:
 
 
 def _rows_to_int8(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Return int8 values and a float32 scale for each entry of the first axis, with all other axes kept as 1."""
-    scale = np.abs(values).max(axis=tuple(range(1, values.ndim)), keepdims=True).astype(np.float32) / 127
+    """Return int8 values and the float32 scale of each row, (n, 1), of a table (n, width)."""
+    scale = np.abs(values).max(axis=1, keepdims=True).astype(np.float32) / 127
     scale[scale == 0] = 1
     return np.round(values / scale).astype(np.int8), scale
 
@@ -75,7 +75,7 @@ def _embedding_to_int8(graph: onnx.GraphProto, tensor: onnx.TensorProto, gathers
     tensor.CopyFrom(numpy_helper.from_array(rows, f"{name}_int8"))
     graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
     for gather in gathers:
-        place = next(number for number, node in enumerate(graph.node) if node is gather or node == gather)
+        place = list(graph.node).index(gather)
         ids, output = gather.input[1], gather.output[0]
         parts = [
             helper.make_node("Gather", [f"{name}_int8", ids], [f"{output}_int8"], name=f"{output}_rows", axis=0),
@@ -85,6 +85,6 @@ def _embedding_to_int8(graph: onnx.GraphProto, tensor: onnx.TensorProto, gathers
             helper.make_node("Gather", [f"{name}_scale", ids], [f"{output}_scale"], name=f"{output}_scales", axis=0),
             helper.make_node("Mul", [f"{output}_float", f"{output}_scale"], [output], name=f"{output}_scaled"),
         ]
-        graph.node.remove(graph.node[place])
+        del graph.node[place]
         for offset, part in enumerate(parts):
             graph.node.insert(place + offset, part)

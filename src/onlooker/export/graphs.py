@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -79,23 +80,19 @@ def _write(module: nn.Module, inputs: tuple[Tensor, ...], axes: dict[str, dict[i
             verbose=False,
         )
         assert program is not None
-        program.save(str(temporary), include_initializers=True, external_data=False)
-        _strip(temporary)
+        onnx.save(_stripped(program.model_proto), temporary)
     return path
 
 
-def _strip(path: Path) -> None:
+def _stripped(model: onnx.ModelProto) -> onnx.ModelProto:
     """Take out what only a debugger reads: each node's Python stack, with this machine's paths, and inner shapes."""
-    import onnx
-
-    model = onnx.load(path)
     del model.metadata_props[:]
     del model.graph.metadata_props[:]
     del model.graph.value_info[:]
     for part in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer):
         del part.metadata_props[:]
         part.doc_string = ""
-    onnx.save(model, path)
+    return model
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from onlooker.datasets.crops import CropDataset, Item
+from onlooker.encoders.dual import DualEncoder
 from onlooker.runtime.preprocessing import ImageSpec, normalise
 from onlooker.runtime.tokenising import TextTokenizer
 
@@ -143,6 +144,22 @@ def token_groups(tokenizer: TextTokenizer, texts: Sequence[str], groups: int) ->
             )
         )
     return tuple(result)
+
+
+def encode_groups(model: DualEncoder, groups: Sequence[TokenGroup], device: torch.device) -> Tensor:
+    """Encode texts group by group.
+
+    Args:
+        model: The dual encoder.
+        groups: What ``token_groups`` made of m texts.
+        device: Where the model is.
+
+    Returns:
+        Float [m, dimension] in the order of the texts, L2-normalised.
+    """
+    encoded = [model.encode_texts(group.input_ids.to(device), group.attention_mask.to(device)) for group in groups]
+    places = torch.cat([group.places for group in groups]).to(device)
+    return torch.cat(encoded)[torch.argsort(places)]
 
 
 def make_loader(dataset: CropDataset, sampler: EpochSampler, collate: Collate, workers: int) -> DataLoader[Batch]:

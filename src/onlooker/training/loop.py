@@ -29,7 +29,7 @@ from onlooker.encoders.lora import add_adapters
 from onlooker.encoders.text_towers import tokenizer_file
 from onlooker.errors import ConfigError, TrainingError
 from onlooker.files import write_json
-from onlooker.training.batches import Batch, Collate, EpochSampler, make_loader
+from onlooker.training.batches import Batch, Collate, EpochSampler, encode_groups, make_loader
 from onlooker.training.curves import write_curves
 from onlooker.training.losses import Loss, make_loss, matches_of
 from onlooker.training.optimisation import MovingAverage, Schedule, make_optimiser
@@ -235,12 +235,7 @@ class Training:
             pixels = pixels.contiguous(memory_format=torch.channels_last)
         with self._autocast():
             images = self.model.encode_images(pixels)
-            encoded = [
-                self.model.encode_texts(group.input_ids.to(self.device), group.attention_mask.to(self.device))
-                for group in batch.groups
-            ]
-        places = torch.cat([group.places for group in batch.groups]).to(self.device)
-        texts = torch.cat(encoded)[torch.argsort(places)]
+            texts = encode_groups(self.model, batch.groups, self.device)
         matches = matches_of(batch.image_persons, batch.text_persons).to(self.device)
         return self._loss(images.float(), texts.float(), matches, self.model.temperature)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from onlooker.encoders.dual import DualEncoder
 from onlooker.errors import TrainingError
 from onlooker.runtime.preprocessing import ImageSpec, normalise
 from onlooker.runtime.tokenising import TextTokenizer
-from onlooker.training.batches import token_groups
+from onlooker.training.batches import encode_groups, token_groups
 from onlooker.training.losses import Loss, matches_of
 
 Scorer = Callable[[NDArray[np.float32], NDArray[np.bool_]], dict[str, float]]
@@ -101,15 +101,5 @@ class Validation:
         return torch.cat(parts)
 
     def _encode_texts(self, model: DualEncoder, device: torch.device) -> Tensor:
-        return encode_grouped(model, self.tokenizer, self._texts, device, max(1, len(self._texts) // self.batch_size))
-
-
-def encode_grouped(
-    model: DualEncoder, tokenizer: TextTokenizer, texts: Sequence[str], device: torch.device, groups: int
-) -> Tensor:
-    """Encode texts in groups of similar length; returns float [m, d] in the order given."""
-    vectors = torch.zeros(len(texts), model.config.projection.dimension, device=device)
-    for group in token_groups(tokenizer, texts, groups):
-        encoded = model.encode_texts(group.input_ids.to(device), group.attention_mask.to(device))
-        vectors[group.places.to(device)] = encoded.float()
-    return vectors
+        groups = token_groups(self.tokenizer, self._texts, max(1, len(self._texts) // self.batch_size))
+        return encode_groups(model, groups, device).float()
