@@ -4,6 +4,10 @@
     image.onnx       the image tower
     text.onnx        the text tower
     tokenizer.json   the text tower's tokenizer
+    background.npz   vectors that confidences are measured against (optional)
+
+Two bundles may share one text tower: the second then names the first in ``text.shared_with`` and holds neither
+``text.onnx`` nor ``tokenizer.json``; the two folders lie side by side.
 
 Opening one reads ``model.json`` and nothing else. A search needs only a few of its keys, so ``Bundle`` takes them from
 the JSON by hand and checks them; the whole is validated when ``info`` is asked for, since pydantic takes as long to
@@ -24,10 +28,12 @@ from onlooker.errors import BundleError
 from onlooker.files import sha256_of, write_json
 
 if TYPE_CHECKING:
-    from onlooker.runtime.info import BundleInfo, ImagePart, TextPart
+    from onlooker.runtime.background import Background
+    from onlooker.runtime.info import BackgroundPart, BundleInfo, ImagePart, TextPart
     from onlooker.runtime.preprocessing import ImageSpec
 
 __all__ = [
+    "BackgroundPart",
     "Bundle",
     "BundleInfo",
     "ImagePart",
@@ -58,6 +64,10 @@ class _Essentials:
     tokenizer_file: str
     max_tokens: int
     pad_token: str
+    shared_with: str | None
+    text_sha256: str
+    background_file: str | None
+    layout: dict[str, tuple[int, int]]
     id: str
 
 
@@ -89,8 +99,8 @@ class Bundle:
             The bundle; its files are there and, where ``model.json`` says so, of the right size.
 
         Raises:
-            BundleError: There is no such folder, a file is missing or of another size, or ``model.json`` is damaged or
-                of another format.
+            BundleError: There is no such folder, a file is missing or of another size, the bundle beside it whose text
+                tower it shares is not there or has another one, or ``model.json`` is damaged or of another format.
         """
         path = Path(path)
         source = path / MODEL_JSON
@@ -154,12 +164,17 @@ class Bundle:
     @property
     def text_path(self) -> Path:
         """The ONNX file of the text tower."""
-        return self.path / self._essentials.text_file
+        return self._text_folder / self._essentials.text_file
 
     @property
     def tokenizer_path(self) -> Path:
         """The tokenizer file."""
-        return self.path / self._essentials.tokenizer_file
+        return self._text_folder / self._essentials.tokenizer_file
+
+    @property
+    def text_shared_with(self) -> str | None:
+        """The folder name of the bundle beside this one that holds the text tower; None where this one holds it."""
+        return self._essentials.shared_with
 
     @property
     def max_tokens(self) -> int:
@@ -176,6 +191,24 @@ class Bundle:
         """The ``calibration`` of ``model.json`` as it stands there, or None; read without validating the rest."""
         value = self._content.get("calibration")
         return value if isinstance(value, dict) else None
+
+    @property
+    def layout(self) -> dict[str, tuple[int, int]]:
+        """What the columns of a vector are about, as half-open ranges; empty where a vector has no parts."""
+        return dict(self._essentials.layout)
+
+    def background(self) -> Background | None:
+        """Read the vectors that confidences are measured against; None where the bundle has none.
+
+        Raises:
+            BundleError: The file is damaged or its vectors are not this bundle's.
+        """
+        name = self._essentials.background_file
+        if name is None:
+            return None
+        from onlooker.runtime.background import read_background
+
+        return read_background(self.path / name, self.dimension)
 
     @cached_property
     def info(self) -> BundleInfo:
@@ -210,37 +243,70 @@ class Bundle:
         """
         info = self.info
         self._check_files()
-        for path, wanted in (
+        digests = [
             (self.image_path, info.image.sha256),
             (self.text_path, info.text.sha256),
             (self.tokenizer_path, info.text.tokenizer_sha256),
-        ):
+        ]
+        if info.background is not None:
+            digests.append((self.path / info.background.file, info.background.sha256))
+        for path, wanted in digests:
             found = sha256_of(path)
             if found != wanted:
                 raise BundleError(
                     f"{path} is damaged or was replaced: its SHA-256 begins with {found[:12]} and that in {MODEL_JSON} "
                     f"with {wanted[:12]}; copy the bundle again"
                 )
+        self.background()
+
+    @property
+    def _text_folder(self) -> Path:
+        shared = self._essentials.shared_with
+        # A relative path such as "." has no parent to look in, and a link lies elsewhere than what it points to.
+        return self.path if shared is None else self.path.resolve().parent / shared
 
     def _check_files(self) -> None:
         parts = self._essentials
-        for path, wanted in (
+        if parts.shared_with is not None:
+            self._check_shared(parts.shared_with)
+        files: list[tuple[Path, int | None]] = [
             (self.image_path, parts.image_bytes),
             (self.text_path, parts.text_bytes),
             (self.tokenizer_path, None),
-        ):
+        ]
+        if parts.background_file is not None:
+            files.append((self.path / parts.background_file, None))
+        for path, wanted in files:
             try:
                 found = path.stat().st_size
             except OSError as error:
-                raise BundleError(f"the bundle {self.path} lacks {path.name}; copy the whole folder again") from error
+                raise BundleError(f"the bundle {path.parent} lacks {path.name}; copy the whole folder again") from error
             if found == 0 or (wanted is not None and found != wanted):
                 expected = "some" if wanted is None else f"{wanted:,}"
                 raise BundleError(f"{path} has {found:,} bytes instead of {expected}; copy the bundle again")
 
+    def _check_shared(self, name: str) -> None:
+        """Compare the text tower that the other bundle says it has with the one that this bundle was exported with."""
+        source = self._text_folder / MODEL_JSON
+        try:
+            other = json.loads(source.read_text(encoding="utf-8"))["text"]["sha256"]
+        except FileNotFoundError as error:
+            raise BundleError(
+                f"the bundle {self.path} shares the text tower of the bundle {name!r}, and there is no {source}; "
+                f"put the two folders side by side"
+            ) from error
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise BundleError(f"{source} cannot be read or names no text tower; copy that bundle again") from error
+        if other != self._essentials.text_sha256:
+            raise BundleError(
+                f"the bundle {self.path} was exported with another text tower than {source.parent} has now; "
+                f"export it again with --text-from {source.parent}"
+            )
+
 
 def __getattr__(name: str) -> Any:
     """Hand on the models of ``onlooker.runtime.info`` without importing pydantic before somebody asks for one."""
-    if name in ("BundleInfo", "ImagePart", "TextPart"):
+    if name in ("BackgroundPart", "BundleInfo", "ImagePart", "TextPart"):
         from onlooker.runtime import info
 
         return getattr(info, name)
@@ -306,6 +372,7 @@ def _essentials(source: Path, content: dict[str, Any]) -> _Essentials:
     max_tokens = _take(source, text, "max_tokens", int, "text.")
     pad_token = _take(source, text, "pad_token", str, "text.")
     spec = _take(source, image, "spec", dict, "image.")
+    background = None if content.get("background") is None else _take(source, content, "background", dict)
     named = json.dumps([*digests, max_tokens, pad_token, spec], sort_keys=True)
     return _Essentials(
         name=_take(source, content, "name", str),
@@ -317,6 +384,10 @@ def _essentials(source: Path, content: dict[str, Any]) -> _Essentials:
         tokenizer_file=_file_name(source, text, "tokenizer", "text."),
         max_tokens=max_tokens,
         pad_token=pad_token,
+        shared_with=None if text.get("shared_with") is None else _file_name(source, text, "shared_with", "text."),
+        text_sha256=digests[1],
+        background_file=None if background is None else _file_name(source, background, "file", "background."),
+        layout=_layout(source, content),
         id=hashlib.sha256(named.encode()).hexdigest()[:32],
     )
 
@@ -342,3 +413,22 @@ def _size(source: Path, part: dict[str, Any], prefix: str) -> int | None:
         return None
     size: int = _take(source, part, "size_bytes", int, prefix)
     return size
+
+
+def _layout(source: Path, content: dict[str, Any]) -> dict[str, tuple[int, int]]:
+    value: Any = content.get("layout")
+    if value is None:
+        return {}
+    layout: dict[str, tuple[int, int]] = {}
+    for name, columns in _take(source, content, "layout", dict).items():
+        if (
+            not isinstance(columns, list)
+            or [type(column) for column in columns] != [int, int]
+            or not 0 <= columns[0] < columns[1] <= content["dimension"]
+        ):
+            raise BundleError(
+                f"{source}: layout.{name} is {columns!r} and not two columns [first, behind the last] within the "
+                "dimension; make the bundle again"
+            )
+        layout[name] = (columns[0], columns[1])
+    return layout

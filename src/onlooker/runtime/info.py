@@ -47,6 +47,8 @@ class TextPart(_Part):
         tokenizer_sha256: Of that file.
         max_tokens: Longer texts are cut to this, special tokens included.
         pad_token: The token that fills shorter texts of a batch.
+        shared_with: The folder name of another bundle beside this one, which holds the two files; None where they lie
+            in this bundle's own folder. The checksums are those of the shared files.
     """
 
     file: FileName = "text.onnx"
@@ -56,6 +58,20 @@ class TextPart(_Part):
     tokenizer_sha256: Digest
     max_tokens: int = Field(ge=3, le=8192)
     pad_token: str = Field(min_length=1)
+    shared_with: FileName | None = None
+
+
+class BackgroundPart(_Part):
+    """Vectors of pictures and texts of the training split: what similarities to anybody at all look like.
+
+    Attributes:
+        file: NumPy archive with the float16 arrays ``images`` (n, dimension) and ``texts`` (m, dimension),
+            L2-normalised before rounding.
+        sha256: Of that file.
+    """
+
+    file: FileName = "background.npz"
+    sha256: Digest
 
 
 class BundleInfo(_Part):
@@ -70,6 +86,9 @@ class BundleInfo(_Part):
         image: The image tower.
         text: The text tower.
         temperature: The softmax temperature the model was trained with: similarities divided by it are logits.
+        layout: What the columns of a vector are about, as half-open ranges: ``{"global": (0, 128), ...}``; None where a
+            vector has no parts.
+        background: Vectors that confidences are measured against, or None.
         calibration: What turns similarities into confidences, or None while there is none.
         training: Data, its terms, recipe, seeds.
         metrics: Retrieval figures on the validation split.
@@ -85,6 +104,8 @@ class BundleInfo(_Part):
     image: ImagePart
     text: TextPart
     temperature: float = Field(gt=0, le=100, allow_inf_nan=False)
+    layout: dict[str, tuple[int, int]] | None = None
+    background: BackgroundPart | None = None
     calibration: dict[str, Any] | None = None
     training: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, Any] = Field(default_factory=dict)
@@ -93,7 +114,20 @@ class BundleInfo(_Part):
 
     @model_validator(mode="after")
     def _files_differ(self) -> BundleInfo:
-        files = (self.image.file, self.text.file, self.text.tokenizer, "model.json")
+        files = [self.image.file, self.text.file, self.text.tokenizer, "model.json"]
+        if self.background is not None:
+            files.append(self.background.file)
         if len(set(files)) < len(files):
-            raise ValueError(f"image.file, text.file, text.tokenizer and model.json are four files, got {files}")
+            raise ValueError(f"every part of a bundle is a file of its own, and model.json is none, got {files}")
+        return self
+
+    @model_validator(mode="after")
+    def _layout_fits(self) -> BundleInfo:
+        end = 0
+        for name, (start, stop) in sorted((self.layout or {}).items(), key=lambda item: item[1]):
+            if not end <= start < stop <= self.dimension:
+                raise ValueError(
+                    f"layout.{name} is [{start}, {stop}]; wanted parts without overlap, within {self.dimension} columns"
+                )
+            end = stop
         return self

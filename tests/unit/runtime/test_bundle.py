@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from onlooker.errors import BundleError, ConfigError
 from onlooker.files import sha256_of, write_json
 from onlooker.runtime import bundle as bundle_module
+from onlooker.runtime.background import Background, write_background
 from onlooker.runtime.bundle import Bundle, BundleInfo, open_bundle, shipped_names, write_bundle_info
 from tests.tiny_bundle import DIMENSION, SPEC, tiny_info
 
@@ -41,6 +45,29 @@ def change(folder: Path, key: str, value: Any) -> None:
     write_json(path, content)
 
 
+@pytest.fixture
+def sharing(folder: Path) -> Path:
+    """A second bundle beside ``folder`` that takes its text tower from there."""
+    second = shutil.copytree(folder, folder.parent / "second")
+    (second / "text.onnx").unlink()
+    (second / "tokenizer.json").unlink()
+    (second / "image.onnx").write_bytes(b"another image tower....")
+    change(second, "image.sha256", sha256_of(second / "image.onnx"))
+    change(second, "text.shared_with", "people")
+    return second
+
+
+@pytest.fixture
+def background(folder: Path) -> Background:
+    """Put a background into ``folder``."""
+    vectors = np.random.default_rng(0).normal(size=(7, DIMENSION)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    background = Background(vectors[:4], vectors[4:])
+    write_background(folder / "background.npz", background)
+    change(folder, "background", {"file": "background.npz", "sha256": sha256_of(folder / "background.npz")})
+    return background
+
+
 def test_what_was_written_is_what_opens(folder: Path) -> None:
     bundle = Bundle.open(folder)
     assert (bundle.name, bundle.dimension, bundle.max_tokens, bundle.pad_token) == ("people", DIMENSION, 16, "[PAD]")
@@ -50,7 +77,123 @@ def test_what_was_written_is_what_opens(folder: Path) -> None:
     assert bundle.info == tiny_info(folder, name="people")
     assert bundle.spec == SPEC
     assert bundle.calibration is None
+    assert bundle.background() is None
+    assert bundle.layout == {}
+    assert bundle.text_shared_with is None
     bundle.verify()
+
+
+def test_a_bundle_without_the_newer_keys_opens(folder: Path) -> None:
+    for key in ("layout", "background", "calibration", "text.shared_with"):
+        change(folder, key, ...)
+    bundle = Bundle.open(folder)
+    bundle.verify()
+    assert (bundle.layout, bundle.background(), bundle.calibration) == ({}, None, None)
+
+
+def test_the_layout_says_what_the_columns_are(folder: Path) -> None:
+    change(folder, "layout", {"upper": [4, 8], "global": [0, 4]})
+    bundle = Bundle.open(folder)
+    assert bundle.layout == {"global": (0, 4), "upper": (4, 8)}
+    assert bundle.info.layout == bundle.layout
+
+
+@pytest.mark.parametrize("columns", [[0, 9], [-1, 4], [4, 4], [0, 4.5], [0], "all", [False, True], None])
+def test_a_layout_that_does_not_fit_is_named(folder: Path, columns: object) -> None:
+    change(folder, "layout", {"upper": columns})
+    with pytest.raises(BundleError, match=r"model\.json: layout\.upper is "):
+        Bundle.open(folder)
+
+
+def test_parts_that_overlap_are_refused(folder: Path) -> None:
+    change(folder, "layout", {"global": [0, 5], "upper": [4, 8]})
+    with pytest.raises(BundleError, match=r"layout\.upper is \[4, 8\]; wanted parts without overlap"):
+        Bundle.open(folder).verify()
+
+
+def test_the_background_is_read_as_float32(folder: Path, background: Background) -> None:
+    bundle = Bundle.open(folder)
+    bundle.verify()
+    read = bundle.background()
+    assert read is not None
+    assert read.images.dtype == read.texts.dtype == np.float32
+    np.testing.assert_allclose(read.images, background.images, atol=1e-3)
+    np.testing.assert_allclose(read.texts, background.texts, atol=1e-3)
+
+
+def test_the_background_does_not_change_what_a_gallery_remembers(folder: Path, background: Background) -> None:
+    before = Bundle.open(folder).id
+    change(folder, "background", None)
+    assert Bundle.open(folder).id == before
+
+
+@pytest.mark.usefixtures("background")
+def test_a_background_that_cannot_be_used_is_named(folder: Path) -> None:
+    path = folder / "background.npz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BundleError, match=r"background\.npz is no archive"):
+        Bundle.open(folder).background()
+    with pytest.raises(BundleError, match=r"background\.npz is damaged or was replaced"):
+        Bundle.open(folder).verify()
+    unit = np.eye(3, DIMENSION, dtype=np.float32)
+    for images, what in ((unit[:, :4], r"images has shape \(3, 4\)"), (unit * 2, "of images is not of length 1")):
+        write_background(path, Background(images, unit))
+        change(folder, "background.sha256", sha256_of(path))
+        with pytest.raises(BundleError, match=what):
+            Bundle.open(folder).verify()
+    np.savez(path, images=unit)
+    with pytest.raises(BundleError, match="texts"):
+        Bundle.open(folder).background()
+    path.unlink()
+    with pytest.raises(BundleError, match=r"lacks background\.npz"):
+        Bundle.open(folder)
+
+
+def test_a_text_tower_may_lie_in_the_bundle_beside(folder: Path, sharing: Path) -> None:
+    bundle = Bundle.open(sharing)
+    assert bundle.text_path == folder / "text.onnx"
+    assert bundle.tokenizer_path == folder / "tokenizer.json"
+    assert bundle.image_path == sharing / "image.onnx"
+    assert bundle.text_shared_with == bundle.info.text.shared_with == "people"
+    assert bundle.id != Bundle.open(folder).id
+    bundle.verify()
+
+
+def test_sharing_does_not_change_what_a_gallery_remembers(folder: Path, sharing: Path) -> None:
+    before = Bundle.open(sharing).id
+    for name in ("text.onnx", "tokenizer.json"):
+        shutil.copy(folder / name, sharing / name)
+    change(sharing, "text.shared_with", None)
+    assert Bundle.open(sharing).id == before
+
+
+def test_a_shared_text_tower_is_found_from_inside_and_through_a_link(
+    sharing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "link").symlink_to(sharing)
+    Bundle.open(tmp_path / "elsewhere" / "link").verify()
+    monkeypatch.chdir(sharing)
+    Bundle.open(Path()).verify()
+
+
+def test_a_shared_text_tower_that_is_not_there_is_said(folder: Path, sharing: Path) -> None:
+    folder.rename(folder.with_name("moved"))
+    with pytest.raises(BundleError, match=r"second shares the text tower of the bundle 'people'.*side by side"):
+        Bundle.open(sharing)
+
+
+def test_a_shared_text_tower_that_has_changed_is_said(folder: Path, sharing: Path) -> None:
+    (folder / "text.onnx").write_bytes(b"the bytes of text.ONNX")
+    with pytest.raises(BundleError, match=r"text\.onnx is damaged or was replaced"):
+        Bundle.open(sharing).verify()
+    change(folder, "text.sha256", sha256_of(folder / "text.onnx"))
+    with pytest.raises(BundleError, match=f"another text tower than .*--text-from .*{os.sep}people"):
+        Bundle.open(sharing)
+    (folder / "model.json").write_text("[]")
+    with pytest.raises(BundleError, match=r"model\.json cannot be read or names no text tower"):
+        Bundle.open(sharing)
 
 
 def test_model_json_survives_a_round_trip(folder: Path) -> None:
@@ -136,6 +279,10 @@ def test_another_format_is_refused_with_advice(folder: Path, version: object) ->
         ("text.max_tokens", 16.5),
         ("text.pad_token", ...),
         ("image.size_bytes", -3),
+        ("text.shared_with", "../people"),
+        ("text.shared_with", 3),
+        ("background", "background.npz"),
+        ("layout", [0, 8]),
     ],
 )
 def test_a_key_that_cannot_be_used_is_named(folder: Path, key: str, value: object) -> None:
@@ -152,6 +299,7 @@ def test_a_key_that_cannot_be_used_is_named(folder: Path, key: str, value: objec
         ("image.spec.resize", "squash"),
         ("image.sha256", "XYZ"),
         ("text.tokenizer", "image.onnx"),
+        ("background", {"file": "text.onnx", "sha256": "0" * 64}),
         ("surprise", 1),
     ],
 )
