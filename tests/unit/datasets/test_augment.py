@@ -9,10 +9,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from onlooker.datasets.augment import Augmentation, change_tone, compress, erase, jitter_box, lose_resolution, mirror
+from onlooker.datasets.augment import Augmentation, choose_rectangle, erase, jitter_box, mirror
+from onlooker.datasets.degrade import change_tone, compress, lose_resolution
 from onlooker.datasets.samples import Sample
 
-OFF = dict.fromkeys(Augmentation.model_fields, 0.0)
+OFF = {name: 0.0 for name in Augmentation.model_fields if name != "low_resolution_least"}
 
 
 def noise(height: int = 60, width: int = 30, seed: int = 0) -> np.ndarray:
@@ -113,7 +114,8 @@ def test_degrading_keeps_size_and_rough_content() -> None:
 def test_erasing_covers_one_small_rectangle() -> None:
     rgb = noise(100, 50)
     for seed in range(20):
-        changed = (erase(rgb, np.random.default_rng(seed)) != rgb).any(axis=2)
+        place = choose_rectangle(100, 50, np.random.default_rng(seed))
+        changed = (erase(Sample(rgb, (0, 0, 50, 100)), *place).rgb != rgb).any(axis=2)
         rows, columns = np.nonzero(changed)
         assert 0.01 < changed.mean() < 0.14
         assert changed[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].mean() > 0.98
