@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -74,3 +75,20 @@ def progress(description: str, total: float | None, *, unit: str = "", done: int
             bar.update(task, advance=steps, text=text)
 
         yield advance
+
+
+@contextmanager
+def stop_switch() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into a question asked between steps, so that the state is saved; the second is sudden."""
+    asked = False
+
+    def ask(number: int, frame: object) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)

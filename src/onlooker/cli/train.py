@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -83,7 +80,7 @@ def run(
 def _train(recipe: Any, manifest: Any, output: Path, begin_again: bool, results: bool, as_json: bool) -> None:
     import json
 
-    from onlooker.cli.console import note, progress
+    from onlooker.cli.console import note, progress, stop_switch
     from onlooker.evaluation.metrics import retrieval
     from onlooker.training.loop import StepReport, Training, restart
 
@@ -106,7 +103,7 @@ def _train(recipe: Any, manifest: Any, output: Path, begin_again: bool, results:
                 f"R@1/5/10 {100 * entry['r1']:.1f}/{100 * entry['r5']:.1f}/{100 * entry['r10']:.1f} %"
             )
 
-        with _stop_switch() as stop_asked:
+        with stop_switch() as stop_asked:
             result = training.run(after_step, after_epoch, stop_asked)
     if results:
         _save_results(result.best, manifest, recipe, output)
@@ -116,23 +113,6 @@ def _train(recipe: Any, manifest: Any, output: Path, begin_again: bool, results:
     else:
         figures = f"R@1 {100 * best['r1']:.1f} %, validation loss {best['loss']:.3f}"
         print(f"{result.best}: epoch {best['epoch'] + 1}, {figures}")
-
-
-@contextmanager
-def _stop_switch() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a question asked between steps, so that the state is saved; the second is sudden."""
-    asked = False
-
-    def ask(number: int, frame: object) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield lambda: asked
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _save_results(best: Path, manifest: Any, recipe: Any, output: Path) -> None:
