@@ -1,4 +1,4 @@
-"""``onlooker search``: find the people in a gallery who fit a description.
+"""``onlooker search``: find the people in a gallery who fit a description or a picture.
 
 Modules are imported where they are needed: over a small gallery, importing is most of what a search costs.
 """
@@ -17,6 +17,12 @@ import typer
 from onlooker.cli.options import BundleOption, ThreadsOption
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from onlooker.footage.detections import Detector
+    from onlooker.gallery.composing import ReadPerson
+    from onlooker.gallery.queries import Query
     from onlooker.gallery.results import Answer
     from onlooker.gallery.search import Match
     from onlooker.gallery.store import Gallery
@@ -29,7 +35,32 @@ def run(
     ],
     text: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Argument(metavar="TEXT", help="The person in words, best in quotes.", show_default=False),
+        typer.Argument(
+            metavar="TEXT",
+            help="The person in words, best in quotes; beside --image or --like, what is to be different.",
+            show_default=False,
+        ),
+    ] = None,
+    image: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option(
+            metavar="PICTURE",
+            help="Find the person in this picture (the largest one in it); may be repeated for one person.",
+            show_default=False,
+        ),
+    ] = None,
+    whole: Annotated[bool, typer.Option("--whole", help="Take the whole --image and look for nobody in it.")] = False,
+    like: Annotated[
+        Optional[list[int]],  # noqa: UP045
+        typer.Option(
+            metavar="ID",
+            help="Find others like this sighting of the gallery (its number in the results); may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    unwanted: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--not", metavar="TEXT", help="What must not be there; may be repeated.", show_default=False),
     ] = None,
     top: Annotated[int, typer.Option("--top", "-n", metavar="N", help="How many matches at most.")] = 10,
     camera: Annotated[
@@ -74,18 +105,22 @@ def run(
         Optional[Path],  # noqa: UP045
         typer.Option(
             metavar="FILE",
-            help='Search for many at once: a file with a line {"query": "..."} or a plain text for each.',
+            help='Search for many at once: a file with a line {"query": "..."} or a plain text for each; "image", '
+            '"like" and "not" may stand beside "query".',
             show_default=False,
         ),
     ] = None,
     bundle: BundleOption = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Find the people in a gallery who fit a description.
+    """Find the people in a gallery who fit a description or a picture.
 
     Prints the best matches with their similarity: the cosine between the description and the person. Higher is better,
     but it is no probability. Filters narrow what is searched, not what is shown: the top ten of one camera are ten
     wherever it has seen so many.
+
+    A picture finds people who look like the one in it; TEXT beside it says what is to be different. --not pushes back,
+    gently, whoever fits its words.
 
     \b
     Examples:
@@ -93,17 +128,27 @@ def run(
       onlooker search "man with a red backpack" -g people.db --camera entrance --since 2h
       onlooker search "child in a yellow raincoat" -g people.db --since 2026-05-17 --until 2026-05-18 --json
       onlooker search "blue dress" -g people.db --top 20 --csv matches.csv --sheet matches.png
+      onlooker search --image child.jpg -g people.db
+      onlooker search "in a red jacket" --image child.jpg -g people.db
+      onlooker search "without the hat" --like 12 -g people.db
+      onlooker search "man in a dark suit" --not backpack --not "white shirt" -g people.db
       onlooker search --queries wanted.jsonl -g people.db --json > answers.jsonl
 
     \b
     Exit codes:
       0  answered, also where nobody matches
-      2  the gallery, the bundle, a filter or the query cannot be used
+      2  the gallery, the bundle, a filter, a picture or the query cannot be used
     """  # noqa: D301
     from onlooker.errors import ConfigError, QueryError
 
-    if (text is None) == (queries is None):
-        raise QueryError("give one description, or many with --queries FILE; exactly one of the two")
+    alone = text is not None or image or like or unwanted
+    if bool(alone) == (queries is not None):
+        raise QueryError(
+            "give one description, or many with --queries FILE; exactly one of the two (--image, --like and --not are "
+            "of the one)"
+        )
+    if whole and not image and queries is None:
+        raise QueryError("--whole says how to take the picture of --image; give one, or leave it away")
     if top < 1:
         raise QueryError(f"--top {top} asks for nothing; give 1 or more")
     if sheet is not None and sheet.suffix.lower() != ".png":
@@ -118,8 +163,9 @@ def run(
         since=None if since is None else parse_moment(since, name="--since"),
         until=None if until is None else parse_moment(until, name="--until", end=True),
     )
-    texts = _texts(text, queries)
+    asked = _asked(text, image or (), like or (), unwanted or (), queries)
 
+    from onlooker.gallery.composing import settle, vectors_of
     from onlooker.gallery.search import search
     from onlooker.gallery.store import Gallery
     from onlooker.runtime.encoder import bundle_name_of, open_encoder
@@ -132,8 +178,9 @@ def run(
         bundle_name=bundle_name_of(encoder),
         read_only=True,
     ) as opened:
-        found = search(opened, encoder.encode_texts(texts), top, kept)
-        answers = list(zip(texts, found, strict=True))
+        vectors = vectors_of(asked, encoder, opened, _person_reader(whole=whole, threads=threads))
+        found = search(opened, vectors, top + max(len(query.sightings) for query in asked), kept)
+        answers = [(query.label, settle(query, matches, top)) for query, matches in zip(asked, found, strict=True)]
         if json:
             _print_json(answers, lines=queries is not None)
         else:
@@ -156,17 +203,46 @@ def _set_threads(threads: int | None, *, many: bool) -> None:
         os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 
-def _texts(text: str | None, queries: Path | None) -> list[str]:
+def _asked(
+    text: str | None, image: Sequence[Path], like: Sequence[int], unwanted: Sequence[str], queries: Path | None
+) -> list[Query]:
+    from onlooker.errors import QueryError
+    from onlooker.gallery.queries import Query, read_queries
+
     if queries is not None:
-        from onlooker.gallery.queries import read_queries
-
         return read_queries(queries)
-    assert text is not None
-    if not text.strip():
-        from onlooker.errors import QueryError
-
+    if text is not None and not text.strip():
         raise QueryError('the query is empty; describe a person in words, such as "woman in a red coat"')
-    return [text.strip()]
+    return [Query((text or "").strip(), tuple(image), tuple(like), tuple(part.strip() for part in unwanted))]
+
+
+def _person_reader(*, whole: bool, threads: int | None) -> ReadPerson:
+    """Return what reads the person of a query picture; the detector is loaded when the first one is read."""
+    detectors: list[Detector] = []
+
+    def read(path: Path) -> NDArray[np.uint8]:
+        from onlooker.runtime.pictures import read_picture
+
+        picture = read_picture(path)
+        if whole:
+            return picture
+        from onlooker.footage.boxes import area
+        from onlooker.footage.detection import load_detector
+        from onlooker.footage.views import cut
+
+        if not detectors:
+            detectors.append(load_detector(threads=threads))
+        found = detectors[0].detect(picture)
+        # Cut as `index` cuts: what is compared should be framed alike.
+        largest = int(area(found.boxes).argmax()) if len(found) else -1
+        view = cut(picture, found.boxes[largest], float(found.scores[largest])) if len(found) else None
+        if view is None:
+            from onlooker.errors import QueryError
+
+            raise QueryError(f"nobody was found in {path}; give another picture, or take all of it with --whole")
+        return view.crop
+
+    return read
 
 
 def _print_json(answers: Sequence[Answer], *, lines: bool) -> None:

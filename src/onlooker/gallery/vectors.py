@@ -38,6 +38,21 @@ def read_vectors(
     )
 
 
+def read_views(connection: sqlite3.Connection, sighting_id: int, dimension: int) -> NDArray[np.float16]:
+    """Read the vectors of one sighting.
+
+    Args:
+        connection: An open gallery.
+        sighting_id: Which sighting.
+        dimension: The gallery's d.
+
+    Returns:
+        float16 (views, d); (0, d) where there is no such sighting.
+    """
+    found = connection.execute("SELECT value FROM vector WHERE sighting_id = ? ORDER BY id", (sighting_id,)).fetchall()
+    return decode_vectors([value for (value,) in found], dimension)
+
+
 def read_ids(connection: sqlite3.Connection, kept: Filter) -> NDArray[np.int64]:
     """Return the ids of all sightings that pass a filter, int64 ascending."""
     condition, values = kept.where()
