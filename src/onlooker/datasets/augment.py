@@ -58,7 +58,7 @@ class Augmentation(BaseModel):
         background: Probability of another background, where there is a mask: a drawn street or room, or the
             photograph's own surroundings, moved and blurred.
         occlude: Probability of an obstacle: from below, from one side, or a post.
-        night: Probability of a night picture: a fifth to three fifths of the light, one lamp, noise.
+        night: Probability of a night picture: a quarter to two thirds of the light, one lamp, noise.
         overexpose: Probability of too much light. Never together with night.
         motion_blur: Probability of blur along a line, 2 to 10 % of the width long.
         low_resolution: Probability of shrinking to ``low_resolution_least`` to 80 % and enlarging again, like a person
@@ -69,7 +69,7 @@ class Augmentation(BaseModel):
         gamma: The same, of the exponent.
         saturation: The same, of the distance from grey.
         cast: Probability of a colour cast, too slight to rename a colour.
-        noise: Probability of sensor noise with a deviation of 2 to 12 of 255.
+        noise: Probability of sensor noise with a deviation of 2 to 9 of 255.
         jpeg: Probability of JPEG compression at quality 25 to 75.
         erase: Probability of covering 2 to 12 % of the picture with its mean colour, like an obstacle.
         recolour: Probability of painting one garment, where there is a mask; the texts are then written anew.
@@ -194,7 +194,7 @@ class Augmentation(BaseModel):
         if _happens(self.cast, rng):
             rgb = cast(rgb, float(rng.uniform(-1, 1)), float(rng.uniform(-1, 1)))
         if _happens(self.noise, rng):
-            rgb = add_noise(rgb, float(rng.uniform(2, 12)), rng)
+            rgb = add_noise(rgb, float(rng.uniform(2, 9)), rng)
         if rng.random() < self.jpeg:
             rgb = compress(rgb, int(rng.integers(25, 76)))
         return rgb
@@ -287,10 +287,10 @@ def mirror(sample: Sample) -> Sample:
     x, y, w, h = sample.box
     return replace(
         sample,
-        rgb=np.ascontiguousarray(sample.rgb[:, ::-1]),
+        rgb=cv2.flip(sample.rgb, 1).astype(np.uint8, copy=False),
         box=(sample.rgb.shape[1] - x - w, y, w, h),
         texts=tuple(mirror_text(text) for text in sample.texts),
-        mask=None if sample.mask is None else np.ascontiguousarray(sample.mask[:, ::-1]),
+        mask=None if sample.mask is None else cv2.flip(sample.mask, 1).astype(np.uint8, copy=False),
     )
 
 

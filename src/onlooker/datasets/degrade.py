@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from onlooker.runtime.pictures import decode_picture, encode_jpeg
 
-_BANK_SIDE = 512
-"""Side of the stored noise in pixels; windows of it are far cheaper than new random numbers."""
+_FIELD_SIDE = 512
+"""Side of the stored noise in pixels."""
 
 LARGEST_CAST = 0.06
 """Log of the largest gain of red against blue: half of what it takes to rename a colour of the palette."""
@@ -59,7 +59,9 @@ def change_tone(
         down = light / np.maximum(light - low * gain, 1e-3)
         spread = np.minimum(saturation, np.minimum(up, down))
     factor, offset = gain * spread, light * (1 - spread) + 0.5
-    varied = cv2.merge([red * factor + offset, green * factor + offset, blue * factor + offset])
+    scaled = cv2.multiply(rgb, cv2.merge([factor, factor, factor]), dtype=cv2.CV_32F)
+    varied = cv2.add(scaled, cv2.merge([offset, offset, offset]))
+    # Floats become bytes by truncation here: half a step is in the offset already.
     out: NDArray[np.uint8] = np.clip(varied, 0, 255).astype(np.uint8)
     return out
 
@@ -70,21 +72,20 @@ def darken(rgb: NDArray[np.uint8], rng: np.random.Generator, exposure: float | N
     Args:
         rgb: uint8 (h, w, 3).
         rng: Chooses the lamp's place and the noise.
-        exposure: Factor at the brightest place, 0..1; None draws it from 0.2 to 0.6.
+        exposure: Factor at the brightest place, 0..1; None draws it from 0.25 to 0.7.
 
     Returns:
         uint8 (h, w, 3).
     """
     height, width = rgb.shape[:2]
     drawn, across, down, fall, noise = rng.random(5)
-    gain = 0.2 + 0.4 * float(drawn) if exposure is None else exposure
+    gain = 0.25 + 0.45 * float(drawn) if exposure is None else exposure
     # The lamp's light falls off with distance; its place is in shares of the picture, mostly above the head.
     x = (np.arange(width, dtype=np.float32) + 0.5) / width - (1.6 * across - 0.3)
     y = (np.arange(height, dtype=np.float32) + 0.5) / height - (0.9 * down - 0.3)
-    falloff = np.float32(0.3 + 1.2 * fall)
+    falloff = np.float32(0.2 + 0.8 * fall)
     lamp = (gain / (1 + falloff * (x * x + (y * y)[:, None]))).astype(np.float32)
-    dark = rgb * lamp[..., None]
-    return _rounded(dark + grain(height, width, rng) * np.float32(2 + 5 * noise))
+    return add(light_by(rgb, lamp), grain(height, width, rng), 2 + 4 * float(noise))
 
 
 def overexpose(rgb: NDArray[np.uint8], rng: np.random.Generator, gain: float | None = None) -> NDArray[np.uint8]:
@@ -102,11 +103,14 @@ def overexpose(rgb: NDArray[np.uint8], rng: np.random.Generator, gain: float | N
     factor = 1.3 + 0.9 * float(drawn) if gain is None else gain
     red, green, blue = cv2.split(rgb)
     high = cv2.max(cv2.max(red, green), blue).astype(np.float32) * np.float32(factor)
-    light = rgb * (factor / np.maximum(high / 255, 1))[..., None]
+    light = light_by(rgb, np.float32(factor) / np.maximum(high / 255, 1))
     spilled = np.minimum(np.maximum(high - 255, 0) / 255, 1)
     glow = cv2.GaussianBlur(spilled, (0, 0), max(rgb.shape[1] * 0.03, 0.5))
-    white = np.minimum(0.5 * spilled + 0.3 * glow + np.float32(0.1 * haze), 0.9)[..., None]
-    return _rounded(light + (255 - light) * white)
+    white = np.minimum(0.5 * spilled + 0.3 * glow + np.float32(0.1 * haze), 0.9)
+    # light + (255 - light) * white, in two passes over the picture.
+    kept, lifted = 1 - white, 255 * white
+    darker = cv2.multiply(light, cv2.merge([kept, kept, kept]))
+    return cv2.add(darker, cv2.merge([lifted, lifted, lifted]), dtype=cv2.CV_8U).astype(np.uint8, copy=False)
 
 
 def blur(rgb: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
@@ -145,7 +149,7 @@ def lose_resolution(rgb: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
 def add_noise(rgb: NDArray[np.uint8], sigma: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Add a sensor's noise of standard deviation ``sigma`` (in steps of 0..255), partly the same in all channels."""
     height, width = rgb.shape[:2]
-    return _rounded(rgb + grain(height, width, rng) * np.float32(sigma))
+    return add(rgb.astype(np.float32), grain(height, width, rng), sigma)
 
 
 def cast(rgb: NDArray[np.uint8], warmth: float, tint: float = 0.0) -> NDArray[np.uint8]:
@@ -169,27 +173,43 @@ def compress(rgb: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     return decode_picture(encode_jpeg(rgb, quality), "a training picture")
 
 
+def light_by(rgb: NDArray[np.uint8], light: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return ``rgb`` (h, w, 3) times ``light`` (h, w), as float32, not kept within 0..255."""
+    # cv2 multiplies without the temporaries of NumPy's broadcasting, three times as fast.
+    return cv2.multiply(rgb, cv2.merge([light, light, light]), dtype=cv2.CV_32F).astype(np.float32, copy=False)
+
+
+def add(light: NDArray[np.float32], noise: NDArray[np.float32], strength: float) -> NDArray[np.uint8]:
+    """Return ``light`` + ``strength`` * ``noise``, rounded and kept within 0..255, as uint8."""
+    return cv2.addWeighted(light, 1.0, noise, strength, 0.0, dtype=cv2.CV_8U).astype(np.uint8, copy=False)
+
+
 def grain(height: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return noise of unit deviation as float32 (height, width, 3), a random window of a stored field (read-only)."""
-    bank = _bank()
-    if height > _BANK_SIDE or width > _BANK_SIDE:
-        bank = np.tile(bank, (-(-height // _BANK_SIDE), -(-width // _BANK_SIDE), 1))
-    top = int(rng.integers(bank.shape[0] - height + 1))
-    left = int(rng.integers(bank.shape[1] - width + 1))
-    return bank[top : top + height, left : left + width]
+    """Return a sensor's noise of unit deviation as float32 (height, width, 3), read-only."""
+    return window(_stored_grain(), height, width, rng)
+
+
+def window(field: NDArray[np.float32], height: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return a random part of a stored field, repeated where it is too small: far cheaper than new random numbers."""
+    down, across = field.shape[:2]
+    if height > down or width > across:
+        field = np.tile(field, (-(-height // down), -(-width // across), 1))
+    top = int(rng.integers(field.shape[0] - height + 1))
+    left = int(rng.integers(field.shape[1] - width + 1))
+    return field[top : top + height, left : left + width]
 
 
 @cache
-def _bank() -> NDArray[np.float32]:
+def _stored_grain() -> NDArray[np.float32]:
     rng = np.random.default_rng(0)
-    common = rng.standard_normal((_BANK_SIDE, _BANK_SIDE, 1), dtype=np.float32)
-    own = rng.standard_normal((_BANK_SIDE, _BANK_SIDE, 3), dtype=np.float32)
+    common = rng.standard_normal((_FIELD_SIDE, _FIELD_SIDE, 1), dtype=np.float32)
+    own = rng.standard_normal((_FIELD_SIDE, _FIELD_SIDE, 3), dtype=np.float32)
     # Demosaicing correlates neighbouring pixels, so half of the noise is a little coarser than a pixel.
     field = 0.8 * common + 0.6 * own
     field = 0.6 * field + 1.4 * cv2.GaussianBlur(field, (0, 0), 0.8)
-    bank: NDArray[np.float32] = (field / field.std()).astype(np.float32)
-    bank.setflags(write=False)
-    return bank
+    unit: NDArray[np.float32] = (field / field.std()).astype(np.float32)
+    unit.setflags(write=False)
+    return unit
 
 
 def _rounded(values: NDArray[np.floating]) -> NDArray[np.uint8]:

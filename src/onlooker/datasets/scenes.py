@@ -8,12 +8,13 @@ moved. Nothing draws random numbers by pixel values. All pictures are uint8 RGB.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.datasets.degrade import blur, grain
+from onlooker.datasets.degrade import add, blur, grain, light_by, window
 from onlooker.datasets.samples import Sample
 
 Colour = tuple[int, int, int]
@@ -72,10 +73,28 @@ def replace_background(sample: Sample, rng: np.random.Generator) -> Sample:
     height, width = person.shape
     own = rng.random() < _OWN_SURROUNDINGS
     place = shuffle_surroundings(sample.rgb, person, rng) if own else draw_scene(height, width, rng)
+    if not own:
+        place = _cast_shadow(place, person, rng)
     # Masks reach a pixel too far here and there, so the edge lies inside them: no seam of the old background.
-    alpha = np.clip(2 * cv2.GaussianBlur(person, (5, 5), 1.0) - 1, 0, 1)
+    alpha = np.clip(3 * cv2.GaussianBlur(person, (5, 5), 1.0) - 2, 0, 1)
     rgb = cv2.blendLinear(np.ascontiguousarray(sample.rgb), place, alpha, 1 - alpha)
     return replace(sample, rgb=rgb.astype(np.uint8, copy=False))
+
+
+def _cast_shadow(place: NDArray[np.uint8], person: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Darken the ground around the feet: a person without a shadow floats."""
+    height, width = person.shape
+    depth, lean = rng.random(2)
+    rows = np.flatnonzero(person.any(axis=1))
+    columns = np.flatnonzero(person[max(int(rows[-1] - 0.08 * height), 0) :].any(axis=0))
+    left, right, foot = int(columns[0]), int(columns[-1]), int(rows[-1])
+    shade = np.zeros((max(1, height // 2), max(1, width // 2)), np.float32)
+    middle = int((left + right) / 4 + 0.05 * width * (lean - 0.5)), int(foot / 2 - 0.005 * height)
+    axes = max(1, int((right - left) / 4 + 0.04 * width)), max(1, int(0.012 * height))
+    cv2.ellipse(shade, middle, axes, 0, 0, 360, 0.25 + 0.35 * depth, -1)
+    soft = cv2.GaussianBlur(shade, (0, 0), 0.015 * width + 0.3)
+    light = cv2.resize(1 - soft, (width, height), interpolation=cv2.INTER_LINEAR)
+    return light_by(place, light.astype(np.float32, copy=False)).astype(np.uint8)
 
 
 def draw_scene(height: int, width: int, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -97,7 +116,7 @@ def draw_scene(height: int, width: int, rng: np.random.Generator) -> NDArray[np.
     if horizon and rng.random() < 0.5:
         kerb = int(rng.integers(1, max(2, height // 30) + 1))
         canvas[max(0, horizon - kerb) : horizon] = _colour(_SURFACES, rng)
-    for _ in range(int(rng.integers(0, 6))):
+    for _ in range(int(rng.integers(0, 7))):
         _draw_thing(canvas, horizon, rng)
     return _finish(canvas, rng)
 
@@ -116,25 +135,46 @@ def shuffle_surroundings(
         uint8 (h, w, 3).
     """
     height, width = person.shape
-    around = 1 - cv2.dilate(person, np.ones((3, 3), np.uint8))
-    # Filling at a quarter of the size is as good, since nothing sharp can be known behind the person.
-    size = max(1, width // 4), max(1, height // 4)
-    weight = cv2.resize(around, size, interpolation=cv2.INTER_AREA)
-    light = cv2.resize(rgb * around[..., None], size, interpolation=cv2.INTER_AREA)
-    total = np.full(size[::-1], 1e-6, np.float32)
-    filled = np.full((*size[::-1], 3), 127e-6, np.float32)
-    for sigma in (1.0, 3.0, 9.0, 27.0):
-        # Each wider blur only matters where the narrower ones found nothing.
-        share = 100.0 ** -np.log(sigma) + 1e-4
-        total += np.float32(share) * cv2.GaussianBlur(weight, (0, 0), sigma)
-        filled += np.float32(share) * cv2.GaussianBlur(light, (0, 0), sigma)
-    behind = cv2.resize(filled / total[..., None], (width, height), interpolation=cv2.INTER_LINEAR)
-    place = np.clip(rgb * around[..., None] + behind * (1 - around)[..., None], 0, 255).astype(np.uint8)
+    half = max(1, width // 2), max(1, height // 2)
+    small = cv2.resize(rgb, half, interpolation=cv2.INTER_AREA).astype(np.float32)
+    # What is partly person is left out whole, or the person's colours would leak into the filling.
+    known = (cv2.resize(cv2.dilate(person, np.ones((3, 3), np.uint8)), half, interpolation=cv2.INTER_AREA) == 0).astype(
+        np.float32
+    )
+    place = _fill(small * known[..., None], known)
     mirrored, shift, strength = rng.random(3)
     if mirrored < 0.5:
         place = place[:, ::-1]
-    place = np.roll(place, int(shift * width), axis=1)
-    return blur(np.ascontiguousarray(place), 0.5 + 0.04 * width * float(strength))
+    place = np.roll(place, int(shift * place.shape[1]), axis=1)
+    sigma = 0.3 + 0.02 * width * float(strength)
+    soft = cv2.resize(cv2.GaussianBlur(place, (0, 0), sigma), (width, height), interpolation=cv2.INTER_LINEAR)
+    out: NDArray[np.uint8] = np.clip(soft, 0, 255).astype(np.uint8)
+    return out
+
+
+def _fill(light: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Fill what is unknown from what is known around it, from coarse to fine.
+
+    Args:
+        light: float32 (h, w, 3), already multiplied by ``weight``.
+        weight: float32 (h, w), from 0 (unknown) to 1.
+
+    Returns:
+        float32 (h, w, 3).
+    """
+    height, width = weight.shape
+    if max(height, width) == 1:
+        grey: NDArray[np.float32] = (light + (1 - weight[..., None]) * np.float32(127)).astype(np.float32, copy=False)
+        return grey
+    size = (width + 1) // 2, (height + 1) // 2
+    fewer = cv2.resize(weight, size, interpolation=cv2.INTER_AREA).reshape(size[::-1])
+    coarse = cv2.resize(light, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], 3)
+    # A place known in part counts as known: its colour is the mean of that part.
+    share = np.maximum(fewer, 1e-6)[..., None]
+    behind = _fill((coarse / share).astype(np.float32), (fewer > 0).astype(np.float32))
+    wide = cv2.resize(behind, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, 3)
+    filled: NDArray[np.float32] = (light + wide * (1 - weight[..., None])).astype(np.float32, copy=False)
+    return filled
 
 
 def draw_obstacle(rgb: NDArray[np.uint8], rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -151,32 +191,36 @@ def draw_obstacle(rgb: NDArray[np.uint8], rng: np.random.Generator) -> tuple[NDA
     kind, size, place, lean, rounded = rng.random(5)
     shape = np.zeros((height, width), np.uint8)
     if kind < 0.5:
-        top = height * (1 - (0.1 + 0.28 * size))
+        upper = height * (1 - (0.1 + 0.28 * size))
         slope = height * 0.08 * (lean - 0.5)
-        corners = [(0, top + slope), (width, top - slope), (width, height), (0, height)]
+        corners = [(0, upper + slope), (width, upper - slope), (width, height), (0, height)]
         if rounded < 0.4:
             # Like the bonnet of a car: an arch over the lower edge.
             middle = int(width * place), height
-            cv2.ellipse(shape, middle, (max(1, int(width * 0.7)), max(1, int(height - top))), 0, 0, 360, 1, -1)
+            axes = max(1, int(width * 0.7)), max(1, int(height - upper))
+            cv2.ellipse(shape, middle, axes, 0, 0, 360, 255, -1, cv2.LINE_AA)
             corners = []
     elif kind < 0.8:
-        wide = width * (0.1 + 0.28 * size)
+        reach = width * (0.1 + 0.28 * size)
         slope = width * 0.12 * (lean - 0.5)
-        corners = [(0, 0), (wide + slope, 0), (wide - slope, height), (0, height)]
+        corners = [(0, 0), (reach + slope, 0), (reach - slope, height), (0, height)]
         if rounded < 0.5:
             corners = [(width - x, y) for x, y in corners]
     else:
-        wide = width * (0.06 + 0.12 * size)
-        left = place * (width - wide)
+        thick = width * (0.06 + 0.12 * size)
+        edge = place * (width - thick)
         slope = width * 0.1 * (lean - 0.5)
-        corners = [(left + slope, 0), (left + wide + slope, 0), (left + wide - slope, height), (left - slope, height)]
+        corners = [(edge + slope, 0), (edge + thick + slope, 0), (edge + thick - slope, height), (edge - slope, height)]
     if corners:
-        cv2.fillConvexPoly(shape, np.rint(corners).astype(np.int32), 1)
-    surface = np.empty_like(rgb)
+        cv2.fillConvexPoly(shape, np.rint(corners).astype(np.int32), 255, cv2.LINE_AA)
+    left, top, wide, tall = cv2.boundingRect(shape)
+    part = slice(top, top + tall), slice(left, left + wide)
+    surface = np.empty((tall, wide, 3), np.uint8)
     (_draw_ground if rng.random() < 0.3 else _draw_wall)(surface, rng, _THINGS)
-    surface = _finish(surface, rng)
-    covered = shape > 0
-    return np.where(covered[..., None], surface, rgb), covered
+    alpha = shape[part].astype(np.float32) / 255
+    seen = rgb.copy()
+    seen[part] = cv2.blendLinear(_finish(surface, rng), np.ascontiguousarray(rgb[part]), alpha, 1 - alpha)
+    return seen, shape > 127
 
 
 def _colour(choices: tuple[Colour, ...], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -185,37 +229,51 @@ def _colour(choices: tuple[Colour, ...], rng: np.random.Generator) -> NDArray[np
     return np.clip(base * rng.uniform(0.7, 1.25) + rng.uniform(-8, 8, 3), 8, 248).astype(np.float32)
 
 
+def _bytes(colour: NDArray[np.floating]) -> NDArray[np.uint8]:
+    out: NDArray[np.uint8] = np.clip(colour, 0, 255).astype(np.uint8)
+    return out
+
+
+def _fill_evenly(canvas: NDArray[np.uint8], colour: NDArray[np.float32]) -> None:
+    if canvas.size:
+        red, green, blue_ = (float(value) for value in colour)
+        cv2.rectangle(canvas, (0, 0), (canvas.shape[1], canvas.shape[0]), (red, green, blue_), -1)
+
+
 def _draw_wall(canvas: NDArray[np.uint8], rng: np.random.Generator, colours: tuple[Colour, ...] = _SURFACES) -> None:
     """Fill with a wall: plain, bricks, panels, shutters or windows."""
     height, width = canvas.shape[:2]
     colour, joint = _colour(colours, rng), _colour(colours, rng)
     kind, size, share = rng.random(3)
-    canvas[:] = colour
+    _fill_evenly(canvas, colour)
     if height < 2 or width < 2 or kind < 0.25:
         return
     rows, columns = np.arange(height), np.arange(width)
     if kind < 0.45:
         tall = max(3, int(height * (0.02 + 0.05 * size)))
         wide = max(5, int(tall * (2 + 2 * share)))
-        course = rows // tall
-        upright = (columns + (course % 2)[:, None] * (wide // 2)) % wide == 0
+        course = np.arange(-(-height // tall))[:, None]
+        place = columns + (course % 2) * (wide // 2)
         # Each brick has its own shade.
-        number = course[:, None] * 7 + (columns + (course % 2)[:, None] * (wide // 2)) // wide * 13
-        canvas[:] = np.clip(colour + ((number * 37) % 17 - 8)[..., None], 0, 255)
-        canvas[(rows % tall == 0)[:, None] | upright] = 0.5 * colour + 0.5 * joint
+        shades = _bytes(colour + np.arange(-8, 9)[:, None])
+        bricks = shades[((course * 7 + place // wide * 13) * 37) % 17]
+        mortar = _bytes(0.5 * colour + 0.5 * joint)
+        bricks[place % wide == 0] = mortar
+        canvas[:] = np.repeat(bricks, tall, axis=0)[:height]
+        canvas[::tall] = mortar
     elif kind < 0.65:
         wide = max(4, int(width * (0.15 + 0.5 * size)))
-        canvas[:, columns // wide % 2 == 1] = 0.75 * colour + 0.25 * joint
-        canvas[:, columns % wide == 0] = 0.6 * colour
+        canvas[:, columns // wide % 2 == 1] = _bytes(0.75 * colour + 0.25 * joint)
+        canvas[:, columns % wide == 0] = _bytes(0.6 * colour)
     elif kind < 0.8:
         tall = max(3, int(height * (0.02 + 0.04 * size)))
-        canvas[rows % tall < max(1, tall // 3)] = (0.65 + 0.25 * share) * colour
+        canvas[rows % tall < max(1, tall // 3)] = _bytes((0.65 + 0.25 * share) * colour)
     else:
         # Windows or shelves: a grid of lighter or darker openings in frames.
         tall, wide = max(6, int(height * (0.2 + 0.3 * size))), max(6, int(width * (0.25 + 0.4 * share)))
-        inside = (rows % tall > tall * 0.25)[:, None] & (columns % wide > wide * 0.25)
-        canvas[inside] = joint
-        canvas[(rows % tall == int(tall * 0.6))[:, None] & inside] = 0.5 * colour
+        opening = np.where((columns % wide > wide * 0.25)[:, None], _bytes(joint), _bytes(colour))
+        canvas[rows % tall > tall * 0.25] = opening
+        canvas[rows % tall == int(tall * 0.6)] = _bytes(0.5 * colour)
 
 
 def _draw_ground(canvas: NDArray[np.uint8], rng: np.random.Generator, colours: tuple[Colour, ...] = _SURFACES) -> None:
@@ -223,7 +281,7 @@ def _draw_ground(canvas: NDArray[np.uint8], rng: np.random.Generator, colours: t
     height, width = canvas.shape[:2]
     colour, joint = _colour(colours, rng), _colour(colours, rng)
     kind, size, place = rng.random(3)
-    canvas[:] = colour
+    _fill_evenly(canvas, colour)
     if height < 4 or width < 4 or kind < 0.35:
         return
     line = tuple(float(value) for value in 0.6 * colour + 0.2 * joint)
@@ -268,7 +326,7 @@ def _draw_thing(canvas: NDArray[np.uint8], horizon: int, rng: np.random.Generato
             spot = middle + int((step - 1.5) * radius * 0.7), foot - int(radius * (0.6 + 0.5 * h * (step % 2)))
             cv2.circle(canvas, spot, max(1, radius), (50 + 40 * w, 70 + 50 * h, 40 + 20 * y), -1)
     elif kind < 0.65:
-        wide, tall = int(width * (0.1 + 0.15 * w)), int(height * (0.3 + 0.4 * h))
+        wide, tall = int(width * (0.05 + 0.12 * w)), int(height * (0.25 + 0.35 * h))
         cv2.rectangle(canvas, (middle - wide, foot - tall), (middle + wide, foot), main, -1)
         cv2.rectangle(canvas, (middle - wide, foot - tall), (middle + wide, foot), other, 1)
     elif kind < 0.8:
@@ -290,19 +348,22 @@ def _finish(canvas: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.u
     height, width = canvas.shape[:2]
     across, down, level, focus, rough = rng.random(5)
     light = (
-        0.75
+        0.85
         + 0.4 * level
         + np.linspace(-0.3, 0.3, width, dtype=np.float32) * (2 * across - 1)
         + np.linspace(-0.3, 0.3, height, dtype=np.float32)[:, None] * (2 * down - 1)
     ).astype(np.float32)
-    soft = blur(canvas, 0.4 + 0.015 * width * float(focus))
-    spots = cv2.resize(
-        np.ascontiguousarray(grain(max(2, height // 8), max(2, width // 8), rng)),
-        (width, height),
-        interpolation=cv2.INTER_LINEAR,
-    )
-    surface = (
-        soft * light[..., None] + spots * np.float32(2 + 5 * rough) + grain(height, width, rng) * np.float32(2 * rough)
-    )
-    out: NDArray[np.uint8] = np.clip(surface, 0, 255).astype(np.uint8)
-    return out
+    # Cameras are mostly sharp from near to far; some are not.
+    soft = blur(canvas, 0.4 + 0.025 * width * (float(focus) - 0.6)) if focus > 0.6 else canvas
+    return add(light_by(soft, light), window(_stored_texture(), height, width, rng), 1 + 2.5 * float(rough))
+
+
+@cache
+def _stored_texture() -> NDArray[np.float32]:
+    """Return stains and fine grain in one field, float32 (512, 512, 3) with deviations of about 1 each."""
+    rng = np.random.default_rng(1)
+    fine = grain(512, 512, rng)
+    stains = cv2.GaussianBlur(rng.standard_normal((512, 512), dtype=np.float32), (0, 0), 5.0)
+    texture: NDArray[np.float32] = (fine + stains[..., None] / stains.std()).astype(np.float32)
+    texture.setflags(write=False)
+    return texture
