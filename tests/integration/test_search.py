@@ -18,8 +18,10 @@ from PIL import Image
 from onlooker.cli import main
 from onlooker.gallery.store import Gallery
 from onlooker.runtime.encoder import bundle_name_of, open_encoder
+from onlooker.runtime.pictures import read_picture
+from onlooker.samples import PHOTOS
 from tests.tiny_bundle import write_tiny_bundle
-from tests.unit.gallery.makers import new_gallery, people_gallery, sighting, update
+from tests.unit.gallery.makers import jpeg, new_gallery, people_gallery, person, sighting, update
 
 
 @pytest.fixture(autouse=True)
@@ -142,10 +144,84 @@ def test_many_queries_at_once(people: Path, tmp_path: Path, capsys: pytest.Captu
     assert [block.splitlines()[0] for block in blocks] == [answer["query"] for answer in answers]
 
 
+def found_by(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[str, list[int]]:
+    """The query as the answer names it, and the sightings found, best first."""
+    assert search(*arguments, "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert all(match["confidence"] is None for match in answer["matches"])
+    assert [match["rank"] for match in answer["matches"]] == list(range(1, len(answer["matches"]) + 1))
+    return answer["query"], [match["sighting"] for match in answer["matches"]]
+
+
+def test_a_picture_a_sighting_and_what_is_not_wanted(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "seen.jpg"
+    picture.write_bytes(jpeg(person("red", "black")))
+    of_picture = ("--image", picture, "--whole", "-g", people)
+    label, ids = found_by(capsys, *of_picture)
+    assert (label, ids[0], len(ids)) == ("like seen.jpg", 2, 4)
+    assert found_by(capsys, "white jacket", *of_picture)[1][0] == 4
+    assert found_by(capsys, *of_picture, "--not", "red jacket")[1][:2] == [2, 4]
+    assert found_by(capsys, *of_picture, "--not", "black jeans")[1][:2] == [2, 1]
+    label, ids = found_by(capsys, "--like", "3", "-g", people, "--top", "3")
+    assert (label, ids[0], sorted(ids)) == ("like sighting 3", 1, [1, 2, 4])
+    assert found_by(capsys, "red jacket", "-g", people, "--not", "blue jeans")[1][:2] == [2, 1]
+    assert found_by(capsys, "red jacket", "-g", people, "--not", "black jeans")[1][:2] == [1, 2]
+    label, ids = found_by(capsys, "red jacket", "--like", "3", "-g", people, "--not", "hat", "--not", "bag")
+    assert (label, ids[0]) == ("like sighting 3; red jacket; not hat; not bag", 1)
+
+
+def test_composed_queries_of_a_file(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "wanted"
+    folder.mkdir()
+    (folder / "seen.jpg").write_bytes(jpeg(person("red", "black")))
+    lines = ['{"query": "green coat"}', '{"image": "seen.jpg"}', '{"like": 4}', '{"query": "red top", "not": "jeans"}']
+    (folder / "queries.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    assert search("--queries", folder / "queries.jsonl", "--whole", "-g", people, "--json", "--top", "2") == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["query"] for answer in answers] == [
+        "green coat",
+        "like seen.jpg",
+        "like sighting 4",
+        "red top; not jeans",
+    ]
+    assert [len(answer["matches"]) for answer in answers] == [2, 2, 2, 2]
+    assert [answer["matches"][0]["sighting"] for answer in answers][:2] == [3, 2]
+
+
+def test_the_largest_person_of_a_picture(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The person is found wherever she stands in the picture: what is around her changes the answer little."""
+    photo = read_picture(sorted(PHOTOS.iterdir())[0])
+    wide = np.full((photo.shape[0] + 80, photo.shape[1] * 2 + 80, 3), 127, np.uint8)
+    wide[40:-40, 40 : 40 + photo.shape[1]] = photo
+    similarities = []
+    for name, rgb in (("close", photo), ("wide", wide)):
+        (tmp_path / f"{name}.png").write_bytes(b"")
+        Image.fromarray(rgb).save(tmp_path / f"{name}.png")
+        assert search("--image", tmp_path / f"{name}.png", "-g", people, "--json") == 0
+        matches = json.loads(capsys.readouterr().out)["matches"]
+        similarities.append([match["similarity"] for match in sorted(matches, key=lambda match: match["sighting"])])
+    assert np.abs(np.subtract(*similarities)).max() < 0.1
+
+
 BAD: dict[str, tuple[list[str], str]] = {
     "no query": (["-g", "{people}"], "give one description, or many with --queries"),
     "two kinds of query": (["hat", "--queries", "{queries}", "-g", "{people}"], "exactly one of the two"),
     "an empty query": (["  ", "-g", "{people}"], "the query is empty"),
+    "an empty change": (["  ", "--like", "1", "-g", "{people}"], "the query is empty"),
+    "nothing wanted": (["--not", "hat", "-g", "{people}"], 'says only what is not wanted ("hat")'),
+    "an empty not": (["man", "--not", " ", "-g", "{people}"], 'a text of "not" is empty'),
+    "a picture and a file": (
+        ["--image", "a.jpg", "--queries", "{queries}", "-g", "{people}"],
+        "exactly one of the two",
+    ),
+    "a not and a file": (["--not", "hat", "--queries", "{queries}", "-g", "{people}"], "exactly one of the two"),
+    "whole without a picture": (["man", "--whole", "-g", "{people}"], "--whole says how to take the picture"),
+    "a missing picture": (["--image", "{tmp}/none.jpg", "-g", "{people}"], "none.jpg does not exist"),
+    "no picture": (["--image", "{queries}", "-g", "{people}"], "is not a picture that can be read"),
+    "nobody in the picture": (["--image", "{grey}", "-g", "{people}"], "take all of it with --whole"),
+    "an unknown sighting": (["--like", "5", "-g", "{people}"], "there is no sighting 5 in"),
     "top 0": (["hat", "-g", "{people}", "--top", "0"], "--top 0 asks for nothing"),
     "an unknown camera": (["hat", "-g", "{people}", "--camera", "roof"], "it has car park, entrance"),
     "an unknown source": (["hat", "-g", "{people}", "--source", "9.jpg"], "there is no source '9.jpg'"),
@@ -173,6 +249,8 @@ def test_what_cannot_be_answered(case: str, people: Path, tmp_path: Path, capsys
     arguments, said = BAD[case]
     encoder = open_encoder("fake")
     places = {name: tmp_path / name for name in ("empty", "other")} | {"people": people, "tmp": tmp_path}
+    places["grey"] = tmp_path / "grey.png"
+    Image.new("RGB", (200, 300), (120, 120, 120)).save(places["grey"])
     places["queries"] = tmp_path / "queries.jsonl"
     places["queries"].write_text('a hat\n{"query": \n', encoding="utf-8")
     Gallery.open(places["empty"], encoder_id=encoder.bundle_id, dimension=encoder.dimension, create=True).close()
@@ -229,14 +307,15 @@ def test_a_real_bundle_of_a_few_kilobytes(tmp_path: Path, capsys: pytest.Capture
 HEAVY = ("faiss", "PIL", "cv2", "av", "rich", "torch", "onnxruntime", "onlooker.footage")
 
 
-def test_a_search_imports_nothing_it_does_not_need(people: Path) -> None:
+@pytest.mark.parametrize("more", [[], ["--not", "hat"], ["--like", "1"]])
+def test_a_search_imports_nothing_it_does_not_need(people: Path, more: list[str]) -> None:
     program = (
         "import sys; from onlooker.cli import main\n"
-        "code = main(['search', 'red jacket', '--gallery', sys.argv[1], '--bundle', 'fake', '--json'])\n"
+        "code = main(['search', 'red jacket', '--gallery', sys.argv[1], '--bundle', 'fake', '--json', *sys.argv[2:]])\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)\n"
         "sys.exit(code)"
     )
-    done = subprocess.run([sys.executable, "-c", program, str(people)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", program, str(people), *more], capture_output=True, text=True)
     assert (done.returncode, done.stderr.strip()) == (0, "[]")
 
 

@@ -239,7 +239,8 @@ def _mean(vectors: Rows) -> NDArray[np.float64]:
 def _centred(vector: NDArray[np.floating], background: Vectors | None) -> NDArray[np.float64]:
     if background is None or not len(background):
         return vector.astype(np.float64)
-    return vector.astype(np.float64) - background.mean(axis=0, dtype=np.float64)
+    mean: NDArray[np.float64] = background.mean(axis=0, dtype=np.float64)
+    return vector - mean
 
 
 def _scaled(space: Space, vector: NDArray[np.float64]) -> NDArray[np.float64]:
