@@ -15,6 +15,14 @@ def run(
         Path | None, typer.Option("--data", help="Manifest on which rankings are compared and metrics measured.")
     ] = None,
     split: Annotated[str, typer.Option(help="Which split of it.")] = "val",
+    text_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--text-from",
+            metavar="FOLDER",
+            help="Share the text tower of this bundle beside the output; refused where the model's is another.",
+        ),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the bundle. Default: the recipe's.")] = None,
     precision: Annotated[
         str,
@@ -30,9 +38,12 @@ def run(
     The files are compared with the model before the bundle takes its name: vectors on probe inputs, and with --data the
     rankings of that split. A mismatch fails the export and leaves what was there before.
 
+    With --data the bundle also gets a background from the manifest's training split.
+
     \b
     Examples:
       onlooker export runs/compact -o bundles/compact --data street.jsonl --licence Apache-2.0
+      onlooker export runs/small -o bundles/small --data street.jsonl --text-from bundles/base
       onlooker export ~/models/clip-vit-base-patch16 -o bundles/clip --precision half
     """  # noqa: D301
     from onlooker.cli.console import note, quiet_libraries
@@ -44,12 +55,20 @@ def run(
     from onlooker.datasets.manifest import Manifest
     from onlooker.export.bundler import Precision, export_bundle, open_source
 
+    manifest = None if data is None else Manifest.load(data)
+    training = None
+    if manifest is not None and "train" in manifest.split_counts():
+        training = manifest.split("train")
+    elif manifest is not None:
+        note(f"{data} has no training split, so the bundle gets no background and gives no confidences")
     bundle = export_bundle(
         open_source(source),
         output,
         name=name,
         precision=cast("Precision", precision),
-        manifest=Manifest.load(data).split(split) if data is not None else None,
+        manifest=None if manifest is None else manifest.split(split),
+        training=training,
+        text_from=text_from,
         licence=licence,
         say=note,
     )

@@ -17,20 +17,23 @@ from onlooker.datasets.manifest import Manifest
 from onlooker.encoders.checkpoint import INFO_FILE, TorchEncoder, image_spec, load_checkpoint, read_info, replace_folder
 from onlooker.encoders.dual import DualEncoder
 from onlooker.encoders.text_towers import pad_token_of, tokenizer_file
-from onlooker.errors import ConfigError
+from onlooker.errors import ConfigError, ExportError
+from onlooker.export.calibrating import background_of
 from onlooker.export.clip_folder import open_clip_folder
 from onlooker.export.compression import compress
 from onlooker.export.graphs import write_image_graph, write_text_graph
 from onlooker.export.parity import check_files, check_ranking
 from onlooker.files import sha256_of
+from onlooker.runtime.background import write_background
 from onlooker.runtime.bundle import Bundle, write_bundle_info
 from onlooker.runtime.encoder import Encoder
-from onlooker.runtime.info import BundleInfo, ImagePart, TextPart
+from onlooker.runtime.info import BackgroundPart, BundleInfo, ImagePart, TextPart
 
 Precision = Literal["float32", "half", "int8"]
 """float32: as trained; half: weights stored as float16; int8: half, and the word embedding as int8."""
 
 BUNDLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+BACKGROUND = "background.npz"
 PACKAGES = ("onlooker", "torch", "transformers", "peft", "onnx", "onnxruntime", "numpy")
 
 
@@ -77,6 +80,8 @@ def export_bundle(
     name: str | None = None,
     precision: Precision = "int8",
     manifest: Manifest | None = None,
+    training: Manifest | None = None,
+    text_from: Path | None = None,
     licence: str = "unstated",
     bootstrap: int = 1000,
     say: Callable[[str], None] = lambda text: None,
@@ -89,6 +94,9 @@ def export_bundle(
         name: Name of the bundle.
         precision: How weights are stored.
         manifest: The split on which rankings are compared and the bundle's metrics are measured.
+        training: The split that the background is drawn from.
+        text_from: A bundle beside ``output`` whose text tower is this model's too: the new bundle then names it and
+            holds no text files of its own.
         licence: Terms of the weights (SPDX where there is one).
         bootstrap: Draws for the intervals of the metrics.
         say: Told what is being done.
@@ -97,7 +105,8 @@ def export_bundle(
         The bundle.
 
     Raises:
-        ConfigError: ``output`` is a folder that holds something else, or ``name`` is no file name.
+        ConfigError: ``output`` is a folder that holds something else, ``name`` is no file name, or ``text_from`` does
+            not lie beside ``output``.
         ExportError: A gate is not passed; ``output`` stays as it was.
     """
     output = Path(os.path.abspath(output))
@@ -110,17 +119,23 @@ def export_bundle(
     model = torch_encoder.model
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
+    shared = None if text_from is None else _open_shared(text_from, output, source, model)
     temporary.mkdir(parents=True)
     try:
         say("writing the graphs")
-        write_graphs(model, temporary, precision)
+        write_graphs(model, temporary, precision, text=shared is None)
+        if shared is None:
+            shutil.copyfile(source.tokenizer, temporary / "tokenizer.json")
         say("comparing the files with the model")
-        parity: dict[str, Any] = check_files(
-            model, temporary / "image.onnx", temporary / "text.onnx", int8=precision == "int8"
-        )
-        shutil.copyfile(source.tokenizer, temporary / "tokenizer.json")
-        info = _info(source, model, temporary, name, precision, licence, parity)
+        parity: dict[str, Any] = _compare(model, temporary, shared, precision)
+        info = _info(source, model, temporary, name, precision, licence, parity, shared)
         bundle = write_bundle_info(temporary, info)
+        if training is not None:
+            say(f"encoding the background from {len(training)} training pictures")
+            write_background(temporary / BACKGROUND, background_of(Encoder.open(bundle), training))
+            part = BackgroundPart(file=BACKGROUND, sha256=sha256_of(temporary / BACKGROUND))
+            info = info.model_copy(update={"background": part})
+            bundle = write_bundle_info(temporary, info)
         if manifest is not None:
             say(f"comparing rankings on {len(manifest)} pictures")
             metrics, ranking = measure(torch_encoder, Encoder.open(bundle), manifest, bootstrap)
@@ -132,15 +147,58 @@ def export_bundle(
     return Bundle.open(output)
 
 
-def write_graphs(model: DualEncoder, folder: Path, precision: Precision) -> None:
-    """Write ``image.onnx`` and ``text.onnx`` of a merged model in the precision that is asked for."""
-    image, text = folder / "image.onnx", folder / "text.onnx"
-    write_image_graph(model, image)
-    write_text_graph(model, text)
+def write_graphs(model: DualEncoder, folder: Path, precision: Precision, *, text: bool = True) -> None:
+    """Write ``image.onnx`` and, with ``text``, ``text.onnx`` of a merged model in the precision that is asked for."""
+    paths = [folder / "image.onnx"]
+    write_image_graph(model, paths[0])
+    if text:
+        paths.append(folder / "text.onnx")
+        write_text_graph(model, paths[1])
     if precision == "float32":
         return
-    for path in (image, text):
+    for path in paths:
         compress(path, path, int8=precision == "int8")
+
+
+def _open_shared(text_from: Path, output: Path, source: Source, model: DualEncoder) -> Bundle:
+    """Open the bundle whose text tower is to be shared, and compare what can be compared without running it."""
+    shared = Bundle.open(text_from)
+    shared.verify()
+    folder = text_from.resolve()
+    if folder.parent != output.parent.resolve() or folder.name == output.name:
+        raise ConfigError(
+            f"--text-from {text_from} does not lie beside {output}; the two bundles are found by each other's place: "
+            f"export into {folder.parent}"
+        )
+    if not BUNDLE_NAME.fullmatch(folder.name):
+        raise ConfigError(f"--text-from {text_from}: rename the folder to letters, digits, '.', '_' and '-' alone")
+    if shared.text_shared_with is not None:
+        raise ConfigError(
+            f"--text-from {text_from} has its text tower from {shared.text_shared_with}; name that bundle instead"
+        )
+    wanted = (sha256_of(source.tokenizer), model.config.text.max_tokens, pad_token_of(source.tokenizer))
+    if wanted != (shared.info.text.tokenizer_sha256, shared.max_tokens, shared.pad_token):
+        raise ExportError(
+            f"the model has another tokenizer or another length of texts than {text_from}; train it on that bundle's "
+            "text tower, or leave --text-from away"
+        )
+    if shared.dimension != model.config.projection.dimension:
+        raise ExportError(
+            f"the model's vectors have {model.config.projection.dimension} numbers and those of {text_from} "
+            f"{shared.dimension}; leave --text-from away"
+        )
+    return shared
+
+
+def _compare(model: DualEncoder, folder: Path, shared: Bundle | None, precision: Precision) -> dict[str, Any]:
+    """Compare the new files, or the new image tower and the shared text tower, with the model."""
+    image = folder / "image.onnx"
+    if shared is None:
+        return check_files(model, image, folder / "text.onnx", int8=precision == "int8")
+    try:
+        return check_files(model, image, shared.text_path, int8=shared.info.training.get("precision") == "int8")
+    except ExportError as error:
+        raise ExportError(f"with the text tower of {shared.path}: {error}") from error
 
 
 def measure(
@@ -175,23 +233,30 @@ def _info(
     precision: Precision,
     licence: str,
     parity: dict[str, Any],
+    shared: Bundle | None,
 ) -> BundleInfo:
     def part(file: str) -> dict[str, Any]:
         return {"file": file, "sha256": sha256_of(folder / file), "size_bytes": (folder / file).stat().st_size}
 
+    if shared is None:
+        text = TextPart(
+            **part("text.onnx"),
+            tokenizer_sha256=sha256_of(folder / "tokenizer.json"),
+            max_tokens=model.config.text.max_tokens,
+            pad_token=pad_token_of(folder / "tokenizer.json"),
+        )
+    else:
+        text = shared.info.text.model_copy(update={"shared_with": shared.path.resolve().name})
+    layout = getattr(model.config, "layout", None)
     return BundleInfo(
         name=name,
         dimension=model.config.projection.dimension,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         license=licence,
         image=ImagePart(**part("image.onnx"), spec=image_spec(model)),
-        text=TextPart(
-            **part("text.onnx"),
-            tokenizer_sha256=sha256_of(folder / "tokenizer.json"),
-            max_tokens=model.config.text.max_tokens,
-            pad_token=pad_token_of(folder / "tokenizer.json"),
-        ),
+        text=text,
         temperature=float(model.temperature),
+        layout=None if layout is None else layout() or None,
         training={"precision": precision, **source.training},
         parity=parity,
         versions={"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},

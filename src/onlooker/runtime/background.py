@@ -50,7 +50,7 @@ def read_background(path: Path, dimension: int) -> Background:
         # NumPy leaves a file open that it has opened itself and cannot read.
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
             images, texts = (archive[name].astype(np.float32) for name in ("images", "texts"))
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise BundleError(f"{path} is no archive of background vectors ({error}); copy the bundle again") from error
     for name, vectors in (("images", images), ("texts", texts)):
         if vectors.ndim != 2 or vectors.shape[1] != dimension or not len(vectors):

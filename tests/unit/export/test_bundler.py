@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,9 @@ from onlooker.encoders.config import ModelConfig  # noqa: E402
 from onlooker.encoders.dual import build  # noqa: E402
 from onlooker.encoders.lora import add_adapters, merged, probe_inputs  # noqa: E402
 from onlooker.errors import ConfigError, ExportError, TrainingError  # noqa: E402
-from onlooker.export import bundler  # noqa: E402
+from onlooker.export import bundler, calibrating  # noqa: E402
 from onlooker.export.bundler import Precision, export_bundle, open_source, write_graphs  # noqa: E402
-from onlooker.export.parity import check_files, check_ranking  # noqa: E402
+from onlooker.export.parity import LEAST_COSINE_INT8, check_files, check_ranking  # noqa: E402
 from onlooker.runtime.bundle import Bundle  # noqa: E402
 from onlooker.runtime.encoder import Encoder  # noqa: E402
 from tests.tiny_models import painted_people, recipe_table  # noqa: E402
@@ -174,13 +176,11 @@ def damage(folder: Path, file: str) -> None:
 def test_a_damaged_file_fails_and_the_old_bundle_stays(
     zero_shot: Path, checkpoint: Path, tmp_path: Path, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import shutil
-
     output = shutil.copytree(zero_shot, tmp_path / "bundle")
     before = {path.name: path.read_bytes() for path in output.iterdir()}
 
-    def write_and_damage(model: Any, folder: Path, precision: Precision) -> None:
-        write_graphs(model, folder, precision)
+    def write_and_damage(model: Any, folder: Path, precision: Precision, *, text: bool) -> None:
+        write_graphs(model, folder, precision, text=text)
         damage(folder, file)
 
     monkeypatch.setattr(bundler, "write_graphs", write_and_damage)
@@ -266,6 +266,76 @@ def test_an_export_whose_rankings_differ_writes_nothing(
     with pytest.raises(ExportError, match="ranks otherwise"):
         export_bundle(source, tmp_path / "bundle", precision="float32", manifest=people)
     assert [path.name for path in tmp_path.iterdir()] == ["tokenizer.json"]
+
+
+@pytest.mark.usefixtures("written")
+def test_a_background_comes_from_the_training_split(
+    checkpoint: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibrating, "BACKGROUND_SIZE", 8)
+    training = painted_people(tmp_path / "people").split("train")
+    bundle = export_bundle(open_source(checkpoint), tmp_path / "bundle", precision="float32", training=training)
+    bundle.verify()
+    background = bundle.background()
+    assert background is not None
+    assert (background.images.shape, background.texts.shape) == ((8, 16), (8, 16))
+    encoder = Encoder.open(bundle)
+    texts = encoder.encode_texts(sorted({text for record in training.records for text in record.texts()}))
+    assert ((background.texts @ texts.T).max(axis=1) > 0.999).all()
+    again = calibrating.background_of(encoder, training)
+    np.testing.assert_allclose(again.images, background.images, atol=1e-3)
+    other = calibrating.background_of(encoder, training, seed=1)
+    assert np.abs(other.images - again.images).max() > 0.01
+
+
+@pytest.mark.usefixtures("written")
+def test_a_text_tower_is_shared(checkpoint: Path, people: Manifest, tmp_path: Path) -> None:
+    source = open_source(checkpoint)
+    base = export_bundle(source, tmp_path / "base", precision="int8")
+    small = export_bundle(
+        source, tmp_path / "small", name="small", precision="half", text_from=tmp_path / "base", manifest=people
+    )
+    assert sorted(path.name for path in (tmp_path / "small").iterdir()) == ["image.onnx", "model.json"]
+    small.verify()
+    assert small.info.text == base.info.text.model_copy(update={"shared_with": "base"})
+    assert small.info.parity["text"]["least_cosine"] >= LEAST_COSINE_INT8
+    np.testing.assert_array_equal(Encoder.open(small).encode_texts(TEXTS), Encoder.open(base).encode_texts(TEXTS))
+    for text_from, output, what in (
+        ("small", "third", "has its text tower from base; name that bundle"),
+        ("base", "deeper/third", "does not lie beside"),
+        ("base", "base", "does not lie beside"),
+    ):
+        with pytest.raises(ConfigError, match=what):
+            export_bundle(source, tmp_path / output, text_from=tmp_path / text_from)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "small"]
+
+
+@pytest.mark.usefixtures("written")
+def test_another_text_tower_is_never_shared(checkpoint: Path, zero_shot: Path, tmp_path: Path) -> None:
+    """Another tokenizer, another length of vectors, and the same with other weights."""
+    source = open_source(checkpoint)
+    with pytest.raises(ExportError, match=r"with the text tower of .*zero-shot: text\.onnx: its vectors are not"):
+        export_bundle(source, zero_shot.parent / "small", text_from=zero_shot)
+    words = json.loads(source.tokenizer.read_text())
+    (tmp_path / "tokenizer.json").write_text(json.dumps(words, indent=3))
+    with pytest.raises(ExportError, match="another tokenizer or another length of texts"):
+        export_bundle(
+            replace(source, tokenizer=tmp_path / "tokenizer.json"), zero_shot.parent / "small", text_from=zero_shot
+        )
+    model = json.loads((zero_shot / "model.json").read_text())
+    changed = shutil.copytree(zero_shot, tmp_path / "changed")
+    (changed / "model.json").write_text(json.dumps({**model, "dimension": 8}))
+    with pytest.raises(ExportError, match=r"have 16 numbers and those of .* 8"):
+        export_bundle(source, tmp_path / "small", text_from=changed)
+    assert [path.name for path in zero_shot.parent.iterdir()] == ["zero-shot"]
+
+
+@pytest.mark.usefixtures("written")
+def test_the_layout_is_the_models_own(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert export_bundle(open_source(checkpoint), tmp_path / "plain", precision="float32").layout == {}
+    layout = {"global": (0, 12), "upper": (12, 16)}
+    monkeypatch.setattr(ModelConfig, "layout", lambda self: layout, raising=False)
+    assert export_bundle(open_source(checkpoint), tmp_path / "parts", precision="float32").layout == layout
 
 
 def test_shortest_texts_have_probes(clip: Path) -> None:
