@@ -85,16 +85,20 @@ def _cast_shadow(place: NDArray[np.uint8], person: NDArray[np.float32], rng: np.
     """Darken the ground around the feet: a person without a shadow floats."""
     height, width = person.shape
     depth, lean = rng.random(2)
-    rows = np.flatnonzero(person.any(axis=1))
-    columns = np.flatnonzero(person[max(int(rows[-1] - 0.08 * height), 0) :].any(axis=0))
-    left, right, foot = int(columns[0]), int(columns[-1]), int(rows[-1])
-    shade = np.zeros((max(1, height // 2), max(1, width // 2)), np.float32)
-    middle = int((left + right) / 4 + 0.05 * width * (lean - 0.5)), int(foot / 2 - 0.005 * height)
-    axes = max(1, int((right - left) / 4 + 0.04 * width)), max(1, int(0.012 * height))
+    foot = int(np.flatnonzero(person.any(axis=1))[-1])
+    reach = max(2, int(0.07 * height))
+    top = max(foot - reach, 0)
+    columns = np.flatnonzero(person[top : foot + 1].any(axis=0))
+    left, right = int(columns[0]), int(columns[-1])
+    # Only a band of the picture is touched.
+    shade = np.zeros((min(foot + reach, height) - top, width), np.float32)
+    middle = int((left + right) / 2 + 0.05 * width * (lean - 0.5)), int(foot - 0.01 * height) - top
+    axes = max(1, int((right - left) / 2 + 0.06 * width)), max(1, int(0.02 * height))
     cv2.ellipse(shade, middle, axes, 0, 0, 360, 0.25 + 0.35 * depth, -1)
-    soft = cv2.GaussianBlur(shade, (0, 0), 0.015 * width + 0.3)
-    light = cv2.resize(1 - soft, (width, height), interpolation=cv2.INTER_LINEAR)
-    return light_by(place, light.astype(np.float32, copy=False)).astype(np.uint8)
+    light = (1 - cv2.GaussianBlur(shade, (0, 0), 0.02 * width + 0.3)).astype(np.float32, copy=False)
+    shaded: NDArray[np.uint8] = place.copy()
+    shaded[top : top + light.shape[0]] = light_by(place[top : top + light.shape[0]], light).astype(np.uint8)
+    return shaded
 
 
 def draw_scene(height: int, width: int, rng: np.random.Generator) -> NDArray[np.uint8]:
