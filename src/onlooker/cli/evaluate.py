@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from onlooker.evaluation.paraphrases import Robustness
     from onlooker.evaluation.runner import Evaluation
     from onlooker.runtime.encoder import EncoderLike
 
@@ -87,6 +88,14 @@ def run(
             show_default=False,
         ),
     ] = None,
+    paraphrases: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also measure the same texts in other words, kind by kind: .jsonl with id, kind, text and of.",
+            show_default=False,
+        ),
+    ] = None,
     top: Annotated[int, typer.Option(min=1, metavar="K", help="Pictures per text in --results.")] = 10,
     misses: Annotated[int, typer.Option(min=1, metavar="N", help="Texts on the page of the worst misses.")] = 24,
     bootstrap: Annotated[
@@ -116,11 +125,13 @@ def run(
       onlooker evaluate runs/compact --data street.jsonl --texts phrases --out report/
       onlooker evaluate bundle/ --data cuhk.jsonl --split test --protocol person --json
       onlooker evaluate runs/seed --data flickr8k.jsonl --results retrieval_results.csv
+      onlooker evaluate shipped --data street.jsonl --paraphrases benchmarks/paraphrases.jsonl
     """  # noqa: D301
     from onlooker.cli.console import note, progress
     from onlooker.datasets.manifest import Manifest
     from onlooker.errors import ConfigError
     from onlooker.evaluation import encoding
+    from onlooker.evaluation import paraphrases as wording
     from onlooker.evaluation.report import DIRECTIONS, to_text
     from onlooker.evaluation.results import check_path, save_results
     from onlooker.evaluation.runner import evaluate
@@ -130,6 +141,11 @@ def run(
         check_path(results)
         if direction is DirectionChoice.image_to_text:
             raise ConfigError("--results are of text to image: leave --direction image-to-text away")
+    if paraphrases is not None:
+        if direction is DirectionChoice.image_to_text:
+            raise ConfigError("--paraphrases are of text to image: leave --direction image-to-text away")
+        if limit is not None:
+            raise ConfigError("--paraphrases are measured among all records: leave --limit away")
     if save_vectors is not None:
         encoding.check_vectors_path(save_vectors)
     if out is not None and out.exists() and not out.is_dir():
@@ -138,9 +154,10 @@ def run(
     manifest = Manifest.load(data)
     if split is not SplitChoice.all:
         manifest = manifest.split(split.value)
+    other_words = wording.load(paraphrases, manifest) if paraphrases is not None else []
     encoder = open_model(model)
     measured = manifest.records[:limit] if limit else manifest.records
-    total = encoding.steps(measured, texts.value)
+    total = encoding.steps(measured, texts.value) + wording.steps(other_words, manifest)
     with progress("Encoding", total, unit="pictures and texts") as advance:
         evaluation = evaluate(
             encoder,
@@ -155,11 +172,24 @@ def run(
             model=_name(model),
             advance=advance,
         )
+        robustness = None
+        if paraphrases is not None:
+            robustness = wording.measure(
+                encoder,
+                evaluation.encoded,
+                other_words,
+                protocol=evaluation.report.protocol,
+                source=paraphrases.name,
+                bootstrap=bootstrap,
+                seed=seed,
+                batch_size=batch_size,
+                advance=advance,
+            )
     for skipped in evaluation.report.skipped:
         note(f"skipped {skipped.id}: {skipped.reason}")
 
     if out is not None:
-        _write_report(evaluation, out, misses)
+        _write_report(evaluation, robustness, out, misses)
     if results is not None:
         save_results(evaluation, results, top)
         note(f"wrote {results}")
@@ -169,9 +199,14 @@ def run(
     if json:
         from json import dumps
 
-        print(dumps(evaluation.report.to_dict(), indent=2, ensure_ascii=False))
+        printed = evaluation.report.to_dict()
+        if robustness is not None:
+            printed["paraphrases"] = robustness.to_dict()
+        print(dumps(printed, indent=2, ensure_ascii=False))
     else:
         print(to_text(evaluation.report))
+        if robustness is not None:
+            print(f"\n{wording.to_text(robustness)}")
 
 
 def open_model(model: str) -> EncoderLike:
@@ -210,13 +245,15 @@ def _name(model: str) -> str:
     return model if model == SHIPPED else Path(model).resolve().name
 
 
-def _write_report(evaluation: Evaluation, out: Path, misses: int) -> None:
+def _write_report(evaluation: Evaluation, robustness: Robustness | None, out: Path, misses: int) -> None:
     from onlooker.cli.console import note
     from onlooker.errors import MissingExtraError
     from onlooker.evaluation.misses import save_misses
     from onlooker.evaluation.plots import save_curve
 
     written = evaluation.report.save(out)
+    if robustness is not None:
+        written += robustness.save(out)
     if "text-to-image" in evaluation.rankings:
         save_misses(evaluation, out / "misses.html", misses)
         written.append(out / "misses.html")
