@@ -146,6 +146,34 @@ def test_one_direction_writes_no_page_of_the_other(
 
 
 @pytest.mark.usefixtures("fake")
+def test_paraphrases_are_reported_beside_their_texts(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    item = {"id": "0_0", "kind": "keywords", "text": "red jacket blue trousers", "of": "caption"}
+    (tmp_path / "p.jsonl").write_text(json.dumps(item) + "\n", encoding="utf-8")
+    options = ["--paraphrases", str(tmp_path / "p.jsonl"), "--out", str(tmp_path / "out")]
+    arguments = ["evaluate", "fake", "--data", str(manifest), *options]
+    assert main(arguments) == 0
+    assert "keywords     1      R@1   100.0 %   100.0 %      +0.0" in capsys.readouterr().out
+    assert main([*arguments, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["paraphrases"] == json.loads((tmp_path / "out" / "paraphrases.json").read_text(encoding="utf-8"))
+    assert printed["paraphrases"]["kinds"]["keywords"]["r1"]["paraphrased"] == 1.0
+    assert printed["results"]["text-to-image"]["queries"] == 10
+
+
+@pytest.mark.usefixtures("fake")
+def test_paraphrases_of_another_split_are_refused(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    item = {"id": "held out", "kind": "keywords", "text": "red jacket", "of": "phrase"}
+    (tmp_path / "p.jsonl").write_text(json.dumps(item) + "\n", encoding="utf-8")
+    assert main(["evaluate", "fake", "--data", str(manifest), "--paraphrases", str(tmp_path / "p.jsonl")]) == 2
+    err = capsys.readouterr().err
+    assert "p.jsonl, line 1: none of the 5 records measured here has the id 'held out'" in err
+
+
+@pytest.mark.usefixtures("fake")
 def test_without_matplotlib_all_but_the_curve_is_written(
     manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +193,11 @@ def test_without_matplotlib_all_but_the_curve_is_written(
         (["--split", "train"], "has no split 'train'"),
         (["--protocol", "person"], "no record has one"),
         (["--bootstrap", "1"], "at least 2, got 1"),
+        (["--paraphrases", "p.jsonl"], "cannot read the paraphrases p.jsonl"),
+        (["--paraphrases", "photos"], "cannot read the paraphrases photos"),
+        (["--paraphrases", "painted.jsonl"], "painted.jsonl, line 1: key 'id'"),
+        (["--paraphrases", "p.jsonl", "--limit", "3"], "leave --limit away"),
+        (["--paraphrases", "p.jsonl", "--direction", "image-to-text"], "--paraphrases are of text to image"),
         (["--data", "gone.jsonl"], "cannot read the manifest"),
     ],
 )
