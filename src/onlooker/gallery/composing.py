@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,7 @@ class Space:
 
     Attributes:
         layout: Half-open column ranges by name, one of them ``GLOBAL``, or nothing where a vector has no parts.
-        images: float32 (n, d), vectors of pictures of people in general; (0, d) or None where there are none.
+        images: float32 (n, d), vectors of pictures of people in general; None where there are none.
         texts: float32 (m, d), vectors of texts about people in general, likewise.
     """
 
@@ -84,6 +85,24 @@ class Space:
         if background is None:
             return cls(encoder.bundle.layout)
         return cls(encoder.bundle.layout, background.images, background.texts)
+
+    @cached_property
+    def image_mean(self) -> NDArray[np.float64] | float:
+        """float64 (d,), where vectors of pictures lie; 0 where it is not known."""
+        return 0.0 if self.images is None else np.asarray(self.images.mean(axis=0, dtype=np.float64))
+
+    @cached_property
+    def text_mean(self) -> NDArray[np.float64] | float:
+        """float64 (d,), where vectors of texts lie; 0 where it is not known."""
+        return 0.0 if self.texts is None else np.asarray(self.texts.mean(axis=0, dtype=np.float64))
+
+    @cached_property
+    def full_lengths(self) -> dict[str, float]:
+        """Length of each block in a text that speaks fully of it; empty where it is not known."""
+        if self.texts is None:
+            return {}
+        lengths = {name: np.linalg.norm(self.texts[:, begin:end], axis=1) for name, (begin, end) in self.layout.items()}
+        return {name: float(np.quantile(each, SPEAKS_FULLY)) for name, each in lengths.items()}
 
 
 def vectors_of(queries: Sequence[Query], encoder: EncoderLike, gallery: Gallery, read: ReadPerson) -> Vectors:
@@ -179,7 +198,7 @@ def compose(space: Space, *, texts: Rows = (), pictures: Rows = (), unwanted: Ro
         return alone
     wanted = _wanted(space, said, seen)
     for text in refused:
-        wanted = wanted - UNWANTED * _scaled(space, _centred(text, space.texts))
+        wanted = wanted - UNWANTED * _scaled(space, text - space.text_mean)
     length = float(np.linalg.norm(wanted))
     if not length > 1e-6:
         raise QueryError("the parts of the query cancel each other out; ask for something else than what is refused")
@@ -197,8 +216,8 @@ def _wanted(space: Space, said: Sequence[Vectors], seen: Sequence[Vectors]) -> N
         strength = GLOBAL_GIVES_WAY if name == GLOBAL else GIVES_WAY
         kept[begin:end] -= strength * max(share[name] for share in shares)
     # The scale is that of the whole picture: what gives way leaves room, and the rest does not grow into it.
-    picture = kept * _scaled(space, _centred(_mean(seen), space.images))
-    text = _scaled(space, _centred(_mean(said), space.texts))
+    picture = kept * _scaled(space, _mean(seen) - space.image_mean)
+    text = _scaled(space, _mean(said) - space.text_mean)
     return (1 - TEXT_SHARE) * picture + TEXT_SHARE * text
 
 
@@ -214,16 +233,10 @@ def speaks_of(space: Space, text: NDArray[np.floating]) -> dict[str, float]:
         background, beside its longest region; 1 for ``GLOBAL``, which every text speaks of. Empty without a layout.
     """
     lengths = {name: float(np.linalg.norm(text[begin:end])) for name, (begin, end) in space.layout.items()}
-    if space.texts is not None and len(space.texts):
-        full = {
-            name: float(np.quantile(np.linalg.norm(space.texts[:, begin:end], axis=1), SPEAKS_FULLY))
-            for name, (begin, end) in space.layout.items()
-        }
-    else:
-        longest = max((length for name, length in lengths.items() if name != GLOBAL), default=1.0)
-        full = dict.fromkeys(lengths, longest)
+    longest = max((length for name, length in lengths.items() if name != GLOBAL), default=1.0)
     return {
-        name: 1.0 if name == GLOBAL else min(1.0, length / max(full[name], 1e-6)) for name, length in lengths.items()
+        name: 1.0 if name == GLOBAL else min(1.0, length / max(space.full_lengths.get(name, longest), 1e-6))
+        for name, length in lengths.items()
     }
 
 
@@ -236,16 +249,9 @@ def _mean(vectors: Rows) -> NDArray[np.float64]:
     return mean
 
 
-def _centred(vector: NDArray[np.floating], background: Vectors | None) -> NDArray[np.float64]:
-    if background is None or not len(background):
-        return vector.astype(np.float64)
-    mean: NDArray[np.float64] = background.mean(axis=0, dtype=np.float64)
-    return vector - mean
-
-
 def _scaled(space: Space, vector: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return a vector whose similarities to the background pictures have standard deviation 1; else length 1."""
-    if space.images is not None and len(space.images) > 1:
+    if space.images is not None:
         spread = float((space.images @ vector.astype(np.float32)).std())
     else:
         spread = float(np.linalg.norm(vector))
