@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "embed": "Write the vectors of pictures or texts to a file.",
     "prepare": "Read a published dataset and write a manifest.",
     "train": "Train a dual encoder from a recipe and a manifest.",
+    "tune": "Search for the settings of a recipe that give the best and the fastest model.",
     "evaluate": "Measure the retrieval quality of a bundle or checkpoint on a manifest.",
     "export": "Turn a trained checkpoint or a Hugging Face CLIP folder into a bundle.",
 }
