@@ -18,6 +18,9 @@ from onlooker.runtime.pictures import decode_picture, encode_jpeg
 _FIELD_SIDE = 512
 """Side of the stored noise in pixels."""
 
+_LARGEST_CHROMA_GAIN = np.float32(1.5)
+"""How much farther from grey a change of lightness may move a pixel."""
+
 LARGEST_CAST = 0.06
 """Log of the largest gain of red against blue: half of what it takes to rename a colour of the palette."""
 
@@ -51,13 +54,14 @@ def change_tone(
     red, green, blue = cv2.split(rgb)
     high = cv2.max(cv2.max(red, green), blue).astype(np.float32)
     gain = np.minimum(gain, 255 / np.maximum(high, 1))
-    light = grey * gain
-    spread: NDArray[np.float32] | float = 1.0
+    light = cv2.max(grey, 1) * gain
+    # What is nearly black has a hue only by chance: lifted as far as its lightness is, it would become vivid.
+    spread: NDArray[np.float32] = np.minimum(1, _LARGEST_CHROMA_GAIN / np.maximum(gain, 1e-3))
     if saturation != 1:
         low = cv2.min(cv2.min(red, green), blue).astype(np.float32)
         up = (255 - light) / np.maximum(high * gain - light, 1e-3)
         down = light / np.maximum(light - low * gain, 1e-3)
-        spread = np.minimum(saturation, np.minimum(up, down))
+        spread = np.minimum(spread * np.float32(saturation), np.minimum(up, down))
     factor, offset = gain * spread, light * (1 - spread) + 0.5
     scaled = cv2.multiply(rgb, cv2.merge([factor, factor, factor]), dtype=cv2.CV_32F)
     varied = cv2.add(scaled, cv2.merge([offset, offset, offset]))

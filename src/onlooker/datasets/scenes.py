@@ -49,7 +49,7 @@ _THINGS: tuple[Colour, ...] = (
 )
 """Those, and the colours of cars, signs, doors and other people's clothes."""
 
-_OWN_SURROUNDINGS = 0.3
+OWN_SURROUNDINGS = 0.3
 """Share of new backgrounds made of the photograph's own surroundings."""
 
 
@@ -71,7 +71,7 @@ def replace_background(sample: Sample, rng: np.random.Generator) -> Sample:
     if not 0 < share < 1:
         return sample
     height, width = person.shape
-    own = rng.random() < _OWN_SURROUNDINGS
+    own = rng.random() < OWN_SURROUNDINGS
     place = shuffle_surroundings(sample.rgb, person, rng) if own else draw_scene(height, width, rng)
     if not own:
         place = _cast_shadow(place, person, rng)
@@ -218,6 +218,9 @@ def draw_obstacle(rgb: NDArray[np.uint8], rng: np.random.Generator) -> tuple[NDA
     if corners:
         cv2.fillConvexPoly(shape, np.rint(corners).astype(np.int32), 255, cv2.LINE_AA)
     left, top, wide, tall = cv2.boundingRect(shape)
+    if not wide:
+        # In a picture of a few pixels an obstacle may cover none of them.
+        return rgb, shape > 0
     part = slice(top, top + tall), slice(left, left + wide)
     surface = np.empty((tall, wide, 3), np.uint8)
     (_draw_ground if rng.random() < 0.3 else _draw_wall)(surface, rng, _THINGS)
