@@ -54,7 +54,7 @@ def change_tone(
     red, green, blue = cv2.split(rgb)
     high = cv2.max(cv2.max(red, green), blue).astype(np.float32)
     gain = np.minimum(gain, 255 / np.maximum(high, 1))
-    light = cv2.max(grey, 1) * gain
+    light = np.maximum(grey, 1) * gain
     # What is nearly black has a hue only by chance: lifted as far as its lightness is, it would become vivid.
     spread: NDArray[np.float32] = np.minimum(1, _LARGEST_CHROMA_GAIN / np.maximum(gain, 1e-3))
     if saturation != 1:
