@@ -58,7 +58,7 @@ class Augmentation(BaseModel):
         background: Probability of another background, where there is a mask: a drawn street or room, or the
             photograph's own surroundings, moved and blurred.
         occlude: Probability of an obstacle: from below, from one side, or a post.
-        night: Probability of a night picture: a quarter to two thirds of the light, one lamp, noise.
+        night: Probability of a night picture: a third to three quarters of the light, one lamp, noise.
         overexpose: Probability of too much light. Never together with night.
         motion_blur: Probability of blur along a line, 2 to 10 % of the width long.
         low_resolution: Probability of shrinking to ``low_resolution_least`` to 80 % and enlarging again, like a person

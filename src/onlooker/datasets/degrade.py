@@ -76,18 +76,18 @@ def darken(rgb: NDArray[np.uint8], rng: np.random.Generator, exposure: float | N
     Args:
         rgb: uint8 (h, w, 3).
         rng: Chooses the lamp's place and the noise.
-        exposure: Factor at the brightest place, 0..1; None draws it from 0.25 to 0.7.
+        exposure: Factor at the brightest place, 0..1; None draws it from 0.35 to 0.75.
 
     Returns:
         uint8 (h, w, 3).
     """
     height, width = rgb.shape[:2]
     drawn, across, down, fall, noise = rng.random(5)
-    gain = 0.25 + 0.45 * float(drawn) if exposure is None else exposure
+    gain = 0.35 + 0.4 * float(drawn) if exposure is None else exposure
     # The lamp's light falls off with distance; its place is in shares of the picture, mostly above the head.
     x = (np.arange(width, dtype=np.float32) + 0.5) / width - (1.6 * across - 0.3)
     y = (np.arange(height, dtype=np.float32) + 0.5) / height - (0.9 * down - 0.3)
-    falloff = np.float32(0.2 + 0.8 * fall)
+    falloff = np.float32(0.2 + 0.6 * fall)
     lamp = (gain / (1 + falloff * (x * x + (y * y)[:, None]))).astype(np.float32)
     return add(light_by(rgb, lamp), grain(height, width, rng), 2 + 4 * float(noise))
 
@@ -98,19 +98,19 @@ def overexpose(rgb: NDArray[np.uint8], rng: np.random.Generator, gain: float | N
     Args:
         rgb: uint8 (h, w, 3).
         rng: Chooses gain and haze.
-        gain: Factor on the light, 1 and more; None draws it from 1.3 to 2.2.
+        gain: Factor on the light, 1 and more; None draws it from 1.2 to 1.8.
 
     Returns:
         uint8 (h, w, 3).
     """
     drawn, haze = rng.random(2)
-    factor = 1.3 + 0.9 * float(drawn) if gain is None else gain
+    factor = 1.2 + 0.6 * float(drawn) if gain is None else gain
     red, green, blue = cv2.split(rgb)
     high = cv2.max(cv2.max(red, green), blue).astype(np.float32) * np.float32(factor)
     light = light_by(rgb, np.float32(factor) / np.maximum(high / 255, 1))
     spilled = np.minimum(np.maximum(high - 255, 0) / 255, 1)
     glow = cv2.GaussianBlur(spilled, (0, 0), max(rgb.shape[1] * 0.03, 0.5))
-    white = np.minimum(0.5 * spilled + 0.3 * glow + np.float32(0.1 * haze), 0.9)
+    white = 0.35 * spilled + 0.2 * glow + np.float32(0.08 * haze)
     # light + (255 - light) * white, in two passes over the picture.
     kept, lifted = 1 - white, 255 * white
     darker = cv2.multiply(light, cv2.merge([kept, kept, kept]))
