@@ -152,9 +152,9 @@ def write_recipes(folder: Path, study: Study, front: Front) -> list[Path]:
         recipe = plan.space.recipe(plan.base, params, {"name": f"{plan.base.name}-{kind}"})
         comment = [
             f"Trial {point.record.number} of a study of the recipe {plan.base.name}: {why}.",
-            f"After {plan.epochs} epochs: {name} {point.quality:.1f} on the validation split, "
-            f"{time.median_ms:.2f} ms a picture ({time.q1_ms:.2f}-{time.q3_ms:.2f}) with {plan.threads} "
-            f"{'thread' if plan.threads == 1 else 'threads'}.",
+            f"After {_count(plan.epochs, 'epoch')}: {name} {point.quality:.1f} on the validation split, "
+            f"{time.median_ms:.2f} ms a picture ({time.q1_ms:.2f}-{time.q3_ms:.2f}) with "
+            f"{_count(plan.threads, 'thread')}.",
             f"Export it with --precision {plan.space.precision(params, plan.precision)}, as it was measured.",
         ]
         write_text(folder / f"{kind}.toml", recipe_toml(recipe, comment))
@@ -230,13 +230,13 @@ def draw(path: Path, study: Study, front: Front) -> None:
             zorder=4,
         )
         both = front.best is front.fastest
-        label = (
-            "best and fastest" if both else f"{kind}" if kind == "best" else f"fastest within {front.within:g} points"
-        )
+        label = "best and fastest" if both else kind if kind == "best" else f"fastest within {front.within:g} points"
         axes.annotate(
             f"{label}: trial {point.record.number}",
             (point.time.median_ms, point.quality),
-            xytext=(9, -13 if kind == "best" else 9),
+            # The best lies at the upper right, where there is room on its left alone.
+            xytext=(-9, 9) if kind == "best" else (9, -15),
+            ha="right" if kind == "best" else "left",
             textcoords="offset points",
             fontsize=8,
             color=ORANGE,
@@ -253,13 +253,11 @@ def draw(path: Path, study: Study, front: Front) -> None:
                 label=f"the recipe {plan.base.name} as it is",
                 zorder=5,
             )
-    axes.set_xlabel(
-        f"milliseconds a picture, batch of 1, {plan.threads} {'thread' if plan.threads == 1 else 'threads'}"
-    )
+    axes.set_xlabel(f"milliseconds a picture, batch of 1, {_count(plan.threads, 'thread')}")
     axes.set_ylabel(f"{QUALITY_NAMES[plan.quality]} on the validation split, points")
     axes.set_title(
-        f"{plan.base.name}: {study.finished()} trials of {plan.epochs} "
-        f"{'epoch' if plan.epochs == 1 else 'epochs'}, measured on the exported files",
+        f"{plan.base.name}: {_count(study.finished(), 'trial')} of {_count(plan.epochs, 'epoch')}, measured on the "
+        "exported files",
         fontsize=10,
     )
     axes.margins(x=0.12, y=0.14)
@@ -275,6 +273,10 @@ def _place(record: TrialRecord, timed: dict[int, Point]) -> tuple[float, float]:
     point = timed.get(record.number)
     ms = point.time.median_ms if point is not None else record.measured.image.median_ms
     return ms, record.measured.quality
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def write_report(folder: Path, study: Study, front: Front, about: dict[str, Any]) -> dict[str, Any]:
