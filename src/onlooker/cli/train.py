@@ -101,6 +101,7 @@ def _train(recipe: Any, manifest: Any, output: Path, begin_again: bool, results:
             note(
                 f"epoch {entry['epoch'] + 1}: loss {entry['train_loss']:.3f}, validation loss {entry['loss']:.3f}, "
                 f"R@1/5/10 {100 * entry['r1']:.1f}/{100 * entry['r5']:.1f}/{100 * entry['r10']:.1f} %"
+                + (f", twins told apart {100 * entry['twins']:.1f} %" if "twins" in entry else "")
             )
 
         with stop_switch() as stop_asked:

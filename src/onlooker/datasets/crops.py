@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from onlooker.datasets.manifest import Manifest, Record
 from onlooker.datasets.masks import read_mask
+from onlooker.datasets.regions import segment_shares
 from onlooker.datasets.samples import Augment, Sample, cut, grow, sample_of, shrink
 from onlooker.errors import ConfigError, DataError
 from onlooker.runtime.pictures import read_picture
@@ -36,6 +37,9 @@ class Item(TypedDict):
         record: Index into the manifest's records.
         person: A number shared by all records of one person; another for every record whose person is unknown.
         seed: A number for random choices about this item outside the dataset, by seed, epoch and index alone.
+        segments: float32 (segments, rows, columns), how much of each cell each segment covers (see
+            ``onlooker.datasets.regions``); None without a mask or where no grid was asked for.
+        garments: Of a twin, the labels of the two garments that exchange their colours; of others empty.
     """
 
     pixels: NDArray[np.uint8]
@@ -43,6 +47,8 @@ class Item(TypedDict):
     record: int
     person: int
     seed: int
+    segments: NDArray[np.float32] | None
+    garments: tuple[str, ...]
 
 
 class CropDataset:
@@ -68,6 +74,7 @@ class CropDataset:
         texts_per_item: int = 1,
         margin: float = 0.0,
         masks: bool = False,
+        grid: tuple[int, int] | None = None,
         cache: bool = False,
         cache_bytes: int = 2_000_000_000,
     ) -> None:
@@ -85,6 +92,7 @@ class CropDataset:
             margin: Share of the box's width and height kept on each side of it (0..1). Augmentation can only show
                 surroundings that were kept.
             masks: Read the records' masks for the augmentation (needs SciPy).
+            grid: Rows and columns of the segments that items carry (reads masks too); None leaves them out.
             cache: Keep decoded pictures in memory: at the tower's size without ``augment``, else at up to
                 ``WORKING_SCALE`` times it.
             cache_bytes: Upper bound for that; pictures beyond it are read from disk each time. Worker processes share
@@ -104,7 +112,8 @@ class CropDataset:
         self.augment = augment
         self.seed = seed
         self.margin = margin
-        self.masks = masks
+        self.masks = masks or grid is not None
+        self.grid = grid
         self.texts_per_item = texts_per_item
         self._texts = [record.texts(texts) for record in manifest.records]
         self._items: list[tuple[int, int | None]] = []
@@ -150,16 +159,27 @@ class CropDataset:
             chosen = [texts[int(place)] for place in drawn]
         else:
             chosen = [texts[number]]
-        sample = replace(self._working(record), texts=tuple(chosen))
+        sample = replace(self.working(record), texts=tuple(chosen))
         if self.augment is not None:
             sample = self.augment(sample, rng)
+        return self.item(sample, record, self._persons[record], rng)
+
+    def item(
+        self, sample: Sample, record: int, person: int, rng: np.random.Generator, garments: tuple[str, ...] = ()
+    ) -> Item:
+        """Make an item of a sample that is ready but for its size."""
         pixels = np.ascontiguousarray(resize(np.ascontiguousarray(sample.rgb), self.spec))
+        segments = None
+        if self.grid is not None and sample.mask is not None:
+            segments = segment_shares(sample.mask, *self.grid)
         return {
             "pixels": pixels,
             "texts": list(sample.texts),
             "record": record,
-            "person": self._persons[record],
+            "person": person,
             "seed": int(rng.integers(2**62)),
+            "segments": segments,
+            "garments": garments,
         }
 
     def pixels(self, record: int) -> NDArray[np.uint8]:
@@ -204,8 +224,8 @@ class CropDataset:
             pool.shutdown(wait=True, cancel_futures=True)
         return len(self._cache)
 
-    def _working(self, record: int) -> Sample:
-        """Return the cut of a record that augmentation or the final resize starts from."""
+    def working(self, record: int) -> Sample:
+        """Return the cut of a record, without texts, that augmentation or the final resize starts from."""
         if self._cache is not None and record in self._cache:
             return self._cache[record]
         sample = self._read(record)
@@ -229,7 +249,7 @@ class CropDataset:
         return True
 
     def _for_cache(self, sample: Sample) -> Sample:
-        if self.augment is None:
+        if self.augment is None and not self.masks:
             return replace(
                 sample, rgb=np.ascontiguousarray(resize(np.ascontiguousarray(sample.rgb), self.spec)), mask=None
             )

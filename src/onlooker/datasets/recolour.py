@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from onlooker.datasets.masks import LABELS
 from onlooker.datasets.samples import Sample
-from onlooker.datasets.words import describe_garments, words_of
+from onlooker.datasets.words import COLOUR_WORDS, describe_garments, repaint_text, words_of
 
 PALETTE: dict[str, tuple[int, int, int]] = {
     "black": (26, 26, 29),
+    "dark grey": (72, 73, 76),
     "grey": (125, 126, 128),
+    "light grey": (190, 191, 193),
     "white": (236, 235, 232),
     "navy": (30, 38, 72),
     "blue": (40, 82, 165),
@@ -31,6 +33,7 @@ PALETTE: dict[str, tuple[int, int, int]] = {
     "orange": (222, 118, 40),
     "beige": (208, 188, 156),
     "brown": (112, 74, 46),
+    "dark brown": (62, 42, 31),
     "red": (190, 34, 38),
     "dark red": (104, 24, 34),
     "pink": (226, 150, 172),
@@ -57,8 +60,8 @@ _JITTER = np.array([4.0, 4.0, 4.0], dtype=np.float32)
 def recolour(sample: Sample, rng: np.random.Generator) -> Sample:
     """Give one garment another colour and replace the texts by ones written from the garments.
 
-    The written descriptions cannot be corrected word by word: they name garments in other words than the masks. A
-    long text is replaced by a sentence, a short one by a phrase.
+    Where a text names the garment once with a plain colour, that word is changed; descriptions that name garments in
+    other words than the masks are replaced: a long one by a sentence, a short one by a phrase.
 
     Args:
         sample: With a mask and garment colours; without them, or with patterned garments alone, it stays as it is.
@@ -76,8 +79,10 @@ def recolour(sample: Sample, rng: np.random.Generator) -> Sample:
     names = [name for name in PALETTE if name not in sample.garments[garment]]
     colour = names[int(rng.integers(len(names)))]
     garments = {**sample.garments, garment: [colour]}
+    word = colour_word(colour, rng)
     texts = tuple(
-        describe_garments(garments, rng, first=garment, sentence=len(text.split()) > _PHRASE_WORDS)
+        repaint_text(text, garment, word)
+        or describe_garments(garments, rng, first=garment, sentence=len(text.split()) > _PHRASE_WORDS)
         for text in sample.texts
     )
     return replace(sample, rgb=paint(sample.rgb, inside, colour, rng), garments=garments, texts=texts)
@@ -121,22 +126,36 @@ def _lab_of(colour: str) -> NDArray[np.float32]:
     return np.asarray(cv2.cvtColor(pixel, cv2.COLOR_RGB2LAB)[0, 0], dtype=np.float32)
 
 
+def colour_word(colour: str, rng: np.random.Generator) -> str:
+    """Return one of the words that people use for a colour of the palette."""
+    names = COLOUR_WORDS.get(colour, (colour,))
+    return names[int(rng.integers(len(names)))]
+
+
 def _choose_region(
     sample: Sample, mask: NDArray[np.uint8], rng: np.random.Generator
 ) -> tuple[str, NDArray[np.bool_]] | None:
     """Return a large plain garment and where it is, or None if there is none."""
-    pixels = np.bincount(mask.ravel(), minlength=len(LABELS))
-    large = [
-        name
-        for name in sample.garments
-        if name in RECOLOURED and sample.garments[name] and pixels[LABELS.index(name)] >= _MIN_SHARE * mask.size
-    ]
-    lab = None
+    large = large_garments(sample, mask)
     for place in rng.permutation(len(large)):
         inside = mask == LABELS.index(large[int(place)])
-        lab = cv2.cvtColor(sample.rgb, cv2.COLOR_RGB2LAB).astype(np.float32) if lab is None else lab
-        # Stripes and prints stay: they would have no colour name after painting either.
-        lightness, *colours = lab[inside].std(axis=0)
-        if max(colours) <= _MAX_COLOUR_SPREAD and lightness <= _MAX_LIGHTNESS_SPREAD:
+        if is_plain(sample.rgb, inside):
             return large[int(place)], inside
     return None
+
+
+def large_garments(sample: Sample, mask: NDArray[np.uint8], least: float = _MIN_SHARE) -> list[str]:
+    """Return the garments with a known colour that can be recoloured and take at least a share ``least`` of a mask."""
+    pixels = np.bincount(mask.ravel(), minlength=len(LABELS))
+    return [
+        name
+        for name in sample.garments
+        if name in RECOLOURED and sample.garments[name] and pixels[LABELS.index(name)] >= least * mask.size
+    ]
+
+
+def is_plain(rgb: NDArray[np.uint8], inside: NDArray[np.bool_]) -> bool:
+    """Tell whether a region, bool (h, w), has one colour: stripes and prints have no colour name, painted or not."""
+    lab = cv2.cvtColor(np.ascontiguousarray(rgb[inside][None]), cv2.COLOR_RGB2LAB).astype(np.float32)[0]
+    lightness, *colours = lab.std(axis=0)
+    return bool(max(colours) <= _MAX_COLOUR_SPREAD and lightness <= _MAX_LIGHTNESS_SPREAD)

@@ -103,6 +103,90 @@ COLOUR_WORDS: dict[str, tuple[str, ...]] = {
 }
 """What people call the colours that garments are labelled with."""
 
+_SHADES = words_of(
+    """
+    dark light pale bright deep faded soft washed dusty pastel hot burnt royal sky powder baby mid medium pure plain
+    """
+)
+_COLOURS = words_of(
+    """
+    black white grey gray navy blue teal turquoise green olive khaki yellow mustard orange beige cream ivory tan camel
+    brown burgundy maroon red pink purple violet lilac lavender rust coral charcoal wine crimson scarlet emerald aqua
+    """
+)
+_COLOUR = rf"(?:(?:{'|'.join(_SHADES)})[ -])*(?:{'|'.join(_COLOURS)})(?:[ -](?:{'|'.join(_COLOURS)}))?"
+_PATTERNED = words_of(
+    """
+    striped stripe checked check checkered plaid tartan floral printed print patterned polka dotted spotted leopard
+    camouflage and with over under in on trimmed
+    """
+)
+_MENTIONS: dict[str, str] = {
+    "blazer": "blazers?|suit jacket",
+    "blouse": "blouses?|shirt|top",
+    "bodysuit": "bodysuit",
+    "cape": "cape|poncho",
+    "cardigan": "cardigans?",
+    "coat": "(?:over|trench ?|rain|pea)?coat|parka",
+    "dress": "(?:shirt|sun|mini|maxi|midi|shift|slip)? ?dress",
+    "hat": "hat|cap|beanie|fedora",
+    "hoodie": "hoodie|hooded sweatshirt",
+    "jacket": "jacket|blazer|coat",
+    "jeans": "jeans|trousers|pants",
+    "jumper": "jumper|sweater|pullover",
+    "leggings": "leggings|tights|trousers|pants|jeans",
+    "pants": "trousers|pants|chinos|slacks|jeans|joggers|leggings",
+    "romper": "romper|playsuit|jumpsuit",
+    "scarf": "scarf",
+    "shirt": "shirt|blouse|top",
+    "shorts": "shorts",
+    "skirt": "skirt|miniskirt",
+    "suit": "suit",
+    "sweater": "sweater|jumper|pullover|knit",
+    "sweatshirt": "sweatshirt|sweater|hoodie",
+    "t-shirt": "t-?shirt|tee|top",
+    "top": "top|shirt|blouse|camisole|tank",
+    "vest": "vest|waistcoat|gilet",
+    "bag": "(?:hand|shoulder )?bag|backpack|rucksack|tote|satchel|clutch|purse",
+    "purse": "purse|handbag|clutch|bag",
+}
+"""How descriptions name the garments that masks are labelled with."""
+
+
+def repaint_text(text: str, garment: str, colour: str) -> str | None:
+    """Give a garment another colour in a text.
+
+    Args:
+        text: A caption or phrase.
+        garment: A garment label.
+        colour: The words for the new colour.
+
+    Returns:
+        The changed text; None where the text does not name that garment exactly once with a plain colour before it.
+    """
+    if garment not in _MENTIONS:
+        return None
+    found = list(re.finditer(rf"\b(?:{_MENTIONS[garment]})\b", text, re.IGNORECASE))
+    if len(found) != 1:
+        return None
+    before = text[: found[0].start()]
+    match = re.search(rf"\b({_COLOUR})((?:[ -][A-Za-z'-]+){{0,3}}[ -]?)$", before, re.IGNORECASE)
+    if match is None:
+        return None
+    between = re.split(r"[ -]+", match[2].strip().lower())
+    lead = before[: match.start()].rstrip().lower()
+    if any(word in _PATTERNED for word in between) or lead.endswith((" and", "-and", "/", "and-")):
+        return None
+    new = colour.capitalize() if match[1][0].isupper() else colour
+    changed = f"{before[: match.start()]}{new}{match[2]}{text[found[0].start() :]}"
+    article = re.search(r"\b(a|an) $", before[: match.start()], re.IGNORECASE)
+    if article is not None:
+        right = "an" if new[0].lower() in "aeiou" else "a"
+        right = right.capitalize() if article[1][0].isupper() else right
+        changed = f"{changed[: article.start()]}{right} {changed[match.start() :]}"
+    return changed
+
+
 _TOLD = words_of(
     """
     coat jacket blazer suit cape cardigan vest dress romper sweater sweatshirt hoodie jumper shirt blouse t-shirt
@@ -151,3 +235,39 @@ def describe_garments(
         return ", ".join(parts)
     listed = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
     return f"A person in {listed}."
+
+
+_WEARERS = ("A person", "Woman", "Man", "A woman", "A man", "Somebody", "Someone")
+
+
+def describe_pair(garments: tuple[str, str], colours: tuple[str, str], rng: np.random.Generator) -> str:
+    """Write a text that names two garments with their colours.
+
+    Args:
+        garments: Two labels.
+        colours: The words for their colours.
+        rng: Chooses the form.
+
+    Returns:
+        For instance "red coat and black pants", "A person wearing black pants and a red coat."
+    """
+    parts = [f"{colour} {garment}" for garment, colour in zip(garments, colours, strict=True)]
+    named = [
+        part if garment in _PLURAL else f"{'an' if part[0] in 'aeiou' else 'a'} {part}"
+        for garment, part in zip(garments, parts, strict=True)
+    ]
+    if rng.random() < 0.5:
+        parts, named = parts[::-1], named[::-1]
+    form = int(rng.integers(6))
+    if form == 0:
+        return f"{parts[0]} and {parts[1]}"
+    if form == 1:
+        return f"{parts[0]}, {parts[1]}"
+    if form == 2:
+        return f"{parts[0]} with {named[1]}"
+    wearer = _WEARERS[int(rng.integers(len(_WEARERS)))]
+    if form == 3:
+        return f"{wearer} in {named[0]} and {named[1]}."
+    if form == 4:
+        return f"{wearer} wearing {named[0]} with {named[1]}."
+    return f"{wearer.lower()}, {parts[0]}, {parts[1]}"

@@ -63,6 +63,12 @@ class TextTowerConfig(Part):
         "first", description="The first token's state, the mean, or learned queries over the tokens beside the mean."
     )
     queries: int = Field(4, ge=1, le=16, description="How many learned queries attention pooling has.")
+    layers: int | None = Field(
+        None,
+        ge=1,
+        le=48,
+        description="How many of the pretrained network's layers are kept, from below; None keeps all.",
+    )
     extra_layers: int = Field(0, ge=0, le=4, description="Transformer layers trained on top of the pretrained ones.")
     freeze: bool = Field(False, description="Keep the pretrained network as it is and train only what stands on it.")
 
@@ -77,6 +83,28 @@ class ProjectionConfig(Part):
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout inside the residual head.")
 
 
+Region = Literal["head", "upper", "lower", "feet", "carried"]
+REGIONS: tuple[Region, ...] = ("head", "upper", "lower", "feet", "carried")
+"""Regions of a dressed person that can have a block of the vector: hair and hats, what is worn above and below the
+waist, shoes, bags."""
+
+
+class PartsConfig(Part):
+    """Blocks of the vector that each speak of one region of the person, so that a colour stays with its garment."""
+
+    regions: tuple[Region, ...] = Field(REGIONS, min_length=1, description="Which regions have a block.")
+    dimension: int = Field(
+        24, ge=4, le=256, description="Numbers of each region's block; the rest of projection.dimension is global."
+    )
+    pooling: Literal["segments", "bands"] = Field(
+        "segments",
+        description="'segments': where the region is comes from a segmentation head; 'bands': from fixed heights.",
+    )
+    weight: float = Field(
+        0.5, gt=0, le=4, description="Length of a region's block beside the global one, at the start."
+    )
+
+
 class LoraConfig(Part):
     """Low-rank adapters on one tower (Hu et al., 2021), as PEFT makes them."""
 
@@ -85,6 +113,12 @@ class LoraConfig(Part):
     dropout: float = Field(0.05, ge=0, lt=1, description="Dropout before the adapters.")
     targets: tuple[str, ...] = Field(
         min_length=1, description="Names of the layers that get adapters, by the end of their dotted name."
+    )
+    last_layers: int | None = Field(
+        None,
+        ge=1,
+        le=48,
+        description="Adapters in so many of the highest transformer layers alone: those below need no backward pass.",
     )
 
 
@@ -101,6 +135,7 @@ class ModelConfig(Part):
     image: ImageTowerConfig = Field(description="The image tower.")
     text: TextTowerConfig = Field(description="The text tower.")
     projection: ProjectionConfig = Field(ProjectionConfig(), description="The head on each tower.")
+    parts: PartsConfig | None = Field(None, description="Blocks for regions of the person; None has one global block.")
     lora: LoraTowers | None = Field(None, description="LoRA adapters; None trains every layer that is not frozen.")
     temperature: float = Field(
         0.07, gt=0, le=1, description="Softmax temperature of the contrastive loss (start value where it is learned)."
@@ -122,3 +157,36 @@ class ModelConfig(Part):
         if self.image.kind != "efficientnet-lite0" and (self.image.pooling == "attention" or self.image.thumbnail):
             raise ValueError("image.pooling = 'attention' and image.thumbnail go with kind = 'efficientnet-lite0'")
         return self
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> ModelConfig:
+        if self.parts is None:
+            return self
+        if self.image.kind != "efficientnet-lite0":
+            raise ValueError("model.parts goes with image.kind = 'efficientnet-lite0'")
+        if self.image.height % 16 or self.image.width % 16:
+            size = f"{self.image.height}x{self.image.width}"
+            raise ValueError(f"model.parts needs an image height and width that 16 divides, not {size}")
+        if len(set(self.parts.regions)) != len(self.parts.regions):
+            raise ValueError("parts.regions: each region once")
+        if self.global_dimension < 8:
+            taken = f"{len(self.parts.regions)} x {self.parts.dimension} of {self.projection.dimension} numbers"
+            raise ValueError(f"parts take {taken}; at least 8 must be left for the global block")
+        return self
+
+    @property
+    def global_dimension(self) -> int:
+        """Width of the global block."""
+        taken = 0 if self.parts is None else len(self.parts.regions) * self.parts.dimension
+        return self.projection.dimension - taken
+
+    def layout(self) -> dict[str, tuple[int, int]]:
+        """Return which columns of a vector belong to which block, half-open; empty where there are no parts."""
+        if self.parts is None:
+            return {}
+        start = self.global_dimension
+        blocks = {"global": (0, start)}
+        for region in self.parts.regions:
+            blocks[region] = (start, start + self.parts.dimension)
+            start += self.parts.dimension
+        return blocks

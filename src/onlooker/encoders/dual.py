@@ -12,10 +12,34 @@ from torch import Tensor, nn
 
 from onlooker.encoders.config import RANDOM, ModelConfig
 from onlooker.encoders.image_towers import ClipImageTower, EfficientNetTower, ImageTower, ResNetTower
+from onlooker.encoders.parts import ImageParts, TextParts
 from onlooker.encoders.pretrained import load_pretrained
 from onlooker.encoders.projection import projection_head
 from onlooker.encoders.text_towers import ClipTextTower, TextTower, TransformerTextTower
 from onlooker.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Pictures or texts as vectors, and what training sees of how they came about.
+
+    Attributes:
+        vectors: Float [n, dimension], L2-normalised.
+        blocks: Unit blocks of the regions, float [n, regions, numbers], or None where the model has no parts.
+        lengths: Lengths of the blocks beside the global one's 1, float [n, regions], or None.
+        segments: Logits of the segmentation, float [n, segments, rows, columns]; None for texts and without parts.
+    """
+
+    vectors: Tensor
+    blocks: Tensor | None = None
+    lengths: Tensor | None = None
+    segments: Tensor | None = None
+
+    def float(self) -> Encoded:
+        """Return the same in float32, for losses after a forward pass in bfloat16."""
+        parts = (self.blocks, self.lengths, self.segments)
+        return Encoded(self.vectors.float(), *(None if part is None else part.float() for part in parts))
+
 
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 1.0
 
@@ -29,6 +53,8 @@ class DualEncoder(nn.Module):
         text_tower: The text tower.
         image_projection: From image features to the shared space.
         text_projection: From text features to the shared space.
+        image_parts: The blocks of the regions, from a picture's maps; the projections then give the global block.
+        text_parts: The same from a text's tokens.
     """
 
     def __init__(
@@ -38,6 +64,8 @@ class DualEncoder(nn.Module):
         text_tower: TextTower,
         image_projection: nn.Module,
         text_projection: nn.Module,
+        image_parts: ImageParts | None = None,
+        text_parts: TextParts | None = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -45,9 +73,21 @@ class DualEncoder(nn.Module):
         self.text_tower = text_tower
         self.image_projection = image_projection
         self.text_projection = text_projection
+        self.image_parts = image_parts
+        self.text_parts = text_parts
+        self.frozen_text = False
         self.log_temperature = nn.Parameter(
             torch.tensor(math.log(config.temperature)), requires_grad=config.learn_temperature
         )
+
+    def train(self, mode: bool = True) -> DualEncoder:
+        """Set training mode; a text side that is frozen stays in evaluation mode, without dropout."""
+        super().train(mode)
+        if mode and self.frozen_text:
+            for part in (self.text_tower, self.text_projection, self.text_parts):
+                if part is not None:
+                    part.eval()
+        return self
 
     @property
     def temperature(self) -> Tensor:
@@ -63,7 +103,17 @@ class DualEncoder(nn.Module):
         Returns:
             Float [n, dimension], L2-normalised.
         """
-        return functional.normalize(self.image_projection(self.image_tower(pixels)), dim=-1)
+        return self.look(pixels).vectors
+
+    def look(self, pixels: Tensor) -> Encoded:
+        """Encode pixels as ``encode_images`` does, and keep what training needs."""
+        if self.image_parts is None:
+            return Encoded(functional.normalize(self.image_projection(self.image_tower(pixels)), dim=-1))
+        tower: Any = self.image_tower
+        middle, last = tower.maps(pixels)
+        blocks, lengths, segments = self.image_parts(pixels, middle, last)
+        whole = self.image_projection(tower.pool(pixels, last))
+        return Encoded(join_blocks(whole, blocks, lengths), blocks, lengths, segments)
 
     def encode_texts(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Encode token ids.
@@ -75,7 +125,33 @@ class DualEncoder(nn.Module):
         Returns:
             Float [n, dimension], L2-normalised.
         """
-        return functional.normalize(self.text_projection(self.text_tower(input_ids, attention_mask)), dim=-1)
+        return self.read(input_ids, attention_mask).vectors
+
+    def read(self, input_ids: Tensor, attention_mask: Tensor) -> Encoded:
+        """Encode token ids as ``encode_texts`` does, and keep what training needs."""
+        if self.text_parts is None:
+            features = self.text_tower(input_ids, attention_mask)
+            return Encoded(functional.normalize(self.text_projection(features), dim=-1))
+        tower: Any = self.text_tower
+        states = tower.states(input_ids, attention_mask)
+        blocks, lengths = self.text_parts(states, attention_mask)
+        whole = self.text_projection(tower.pool(states, attention_mask))
+        return Encoded(join_blocks(whole, blocks, lengths), blocks, lengths)
+
+
+def join_blocks(whole: Tensor, blocks: Tensor, lengths: Tensor) -> Tensor:
+    """Join the global block and the regions' blocks to one unit vector.
+
+    Args:
+        whole: Float [n, global numbers], of any length; counted with length 1.
+        blocks: Float [n, regions, numbers], unit blocks.
+        lengths: Float [n, regions].
+
+    Returns:
+        Float [n, global numbers + regions * numbers], L2-normalised.
+    """
+    parts = (blocks * lengths[..., None]).flatten(1)
+    return functional.normalize(torch.cat([functional.normalize(whole, dim=-1), parts], dim=1), dim=-1)
 
 
 @dataclass(frozen=True)
@@ -125,12 +201,16 @@ def _assembled(config: ModelConfig, saved: SavedBackbones | None) -> DualEncoder
     else:
         image = EfficientNetTower(config.image, load=saved is None)
     text = TransformerTextTower(config.text, saved.text if saved else None)
+    heads = config.projection.model_copy(update={"dimension": config.global_dimension})
+    parts = config.parts
     return DualEncoder(
         config,
         image,
         text,
-        projection_head(image.width, config.projection),
-        projection_head(text.width, config.projection),
+        projection_head(image.width, heads),
+        projection_head(text.width, heads),
+        ImageParts(parts, config.image.height // 16) if parts is not None else None,
+        TextParts(parts, text.hidden) if parts is not None else None,
     )
 
 

@@ -16,6 +16,8 @@ from onlooker.errors import ConfigError
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 THUMBNAIL_HW = (24, 12)
+MIDDLE_BLOCK, MIDDLE_WIDTH = 10, 112
+"""The last block of EfficientNet-Lite0 whose map is a 16th of the picture, and its channels."""
 
 
 class ImageTower(nn.Module):
@@ -90,8 +92,20 @@ class EfficientNetFeatures(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return the feature map."""
-        features: Tensor = self.network.extract_features(pixels)
-        return features
+        return self.maps(pixels)[1]
+
+    def maps(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a finer map, float [n, 112, height/16, width/16], and the feature map."""
+        network = self.network
+        features: Tensor = network._swish(network._bn0(network._conv_stem(pixels)))
+        middle = features
+        drop = network._global_params.drop_connect_rate or 0.0
+        for number, block in enumerate(network._blocks):
+            # Stochastic depth in training, more of it higher up, as the network was pretrained.
+            features = block(features, drop_connect_rate=drop * number / len(network._blocks))
+            if number == MIDDLE_BLOCK:
+                middle = features
+        return middle, network._swish(network._bn1(network._conv_head(features)))
 
 
 class ColourThumbnail(nn.Module):
@@ -147,7 +161,18 @@ class EfficientNetTower(ImageTower):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Encode; see the base class."""
-        cells = self.backbone(pixels).flatten(2).transpose(1, 2)
+        return self.pool(pixels, self.backbone(pixels))
+
+    def maps(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a finer map, float [n, 112, height/16, width/16], and the feature map that ``pool`` takes."""
+        backbone: Any = self.backbone
+        # Under LoRA the network is wrapped; the wrapper hands on what it does not know.
+        middle, last = backbone.maps(pixels)
+        return middle, last
+
+    def pool(self, pixels: Tensor, last: Tensor) -> Tensor:
+        """Pool the feature map, float [n, 1280, rows, columns], to the feature vector, float [n, self.width]."""
+        cells = last.flatten(2).transpose(1, 2)
         parts = [cells.mean(dim=1)]
         if self.attention is not None:
             parts.append(self.attention(cells + self.positions))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,7 @@ def add_adapters(model: DualEncoder) -> DualEncoder:
             lora_alpha=settings.alpha,
             lora_dropout=settings.dropout,
             target_modules=list(settings.targets),
+            layers_to_transform=_last_layers(name, settings, tower.backbone),
         )
         with peft_quiet():
             tower.backbone = get_peft_model(tower.backbone, peft_config)
@@ -74,6 +76,19 @@ def _check_targets(name: str, targets: tuple[str, ...], backbone: nn.Module) -> 
         if not any(path == target or path.endswith(f".{target}") for path in layers):
             known = ", ".join(sorted({path.rsplit(".", 1)[-1] for path in layers})) or "none that can be adapted"
             raise ConfigError(f"model.lora.{name}.targets: no layer {target!r} in this tower; it has {known}")
+
+
+def _last_layers(name: str, settings: LoraConfig, backbone: nn.Module) -> list[int] | None:
+    """Return the numbers of the layers that get adapters, or None for all."""
+    if settings.last_layers is None:
+        return None
+    numbered = [re.search(r"\.(\d+)\.", f".{path}") for path, _ in backbone.named_modules()]
+    count = 1 + max((int(found[1]) for found in numbered if found), default=-1)
+    if settings.last_layers > count:
+        raise ConfigError(
+            f"model.lora.{name}.last_layers = {settings.last_layers}, but this tower has {count} numbered layers"
+        )
+    return list(range(count - settings.last_layers, count))
 
 
 def save_adapters(model: DualEncoder, folder: Path) -> list[Path]:

@@ -49,14 +49,23 @@ class TransformerTextTower(TextTower):
                 batch_first=True,
             )
             self.extra = nn.TransformerEncoder(layer, config.extra_layers, enable_nested_tensor=False)
+        self.hidden = hidden
         self.attention = AttentionPooling(hidden, config.queries) if config.pooling == "attention" else None
         self.width = hidden + (self.attention.out_width if self.attention is not None else 0)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Encode; see the base class."""
+        return self.pool(self.states(input_ids, attention_mask), attention_mask)
+
+    def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return a state for each token, float [n, tokens, hidden]."""
         states: Tensor = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         if self.extra is not None:
             states = self.extra(states, src_key_padding_mask=attention_mask == 0)
+        return states
+
+    def pool(self, states: Tensor, attention_mask: Tensor) -> Tensor:
+        """Pool the tokens' states to one feature vector a text, float [n, self.width]."""
         if self.pooling == "first":
             return states[:, 0]
         mean = masked_mean(states, attention_mask)
@@ -96,6 +105,20 @@ def _backbone(config: TextTowerConfig, saved: dict[str, Any] | None) -> nn.Modul
     else:
         source = minilm_folder() if config.weights == PACKAGE else config.weights
         backbone = load_pretrained(BertModel, source, add_pooling_layer=False)
+    return _shortened(backbone, config.layers)
+
+
+def _shortened(backbone: nn.Module, layers: int | None) -> nn.Module:
+    """Leave away the highest layers; the settings that a checkpoint keeps say so."""
+    if layers is None:
+        return backbone
+    whole: Any = backbone
+    holder = whole.transformer if hasattr(whole, "transformer") else whole.encoder
+    if layers > len(holder.layer):
+        raise ConfigError(f"text.layers = {layers}, but this network has {len(holder.layer)}")
+    holder.layer = holder.layer[:layers]
+    key = "n_layers" if hasattr(whole.config, "n_layers") else "num_hidden_layers"
+    setattr(whole.config, key, layers)
     return backbone
 
 

@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from onlooker.datasets.crops import CropDataset, Item
-from onlooker.encoders.dual import DualEncoder
+from onlooker.datasets.phrasing import Phrasing, vary_text
+from onlooker.datasets.twins import TwinDataset
+from onlooker.encoders.dual import DualEncoder, Encoded
 from onlooker.runtime.preprocessing import ImageSpec, normalise
 from onlooker.runtime.tokenising import TextTokenizer
 
@@ -44,6 +46,10 @@ class Batch:
         image_persons: int64 [n], equal where pictures show one person.
         text_persons: int64 [m], the person that each text describes.
         records: The n record numbers, for naming a batch in an error.
+        twins: int64 [k, 4]: for each pair of twins the rows of its two pictures, then of their two texts.
+        twin_garments: Of each pair of twins the labels of the two garments that exchange their colours.
+        masked: int64 [s], the pictures that have segments.
+        segments: Float [s, segments, rows, columns], how much of each cell each segment covers.
     """
 
     pixels: Tensor
@@ -51,6 +57,32 @@ class Batch:
     image_persons: Tensor
     text_persons: Tensor
     records: tuple[int, ...]
+    twins: Tensor
+    twin_garments: tuple[tuple[str, ...], ...]
+    masked: Tensor
+    segments: Tensor
+
+
+class TrainingItems:
+    """A dataset's items, and after their numbers any number of twins: each element is one item, or two.
+
+    Args:
+        crops: The items.
+        twins: The twins, or None.
+    """
+
+    def __init__(self, crops: CropDataset, twins: TwinDataset | None = None) -> None:
+        self.crops, self.twins = crops, twins
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def __getitem__(self, number: int) -> tuple[Item, ...]:
+        if number < len(self.crops):
+            return (self.crops[number],)
+        assert self.twins is not None
+        number -= len(self.crops)
+        return self.twins.pair(number, len(self.crops.manifest) + 2 * number)
 
 
 class EpochSampler(Sampler[list[int]]):
@@ -62,10 +94,11 @@ class EpochSampler(Sampler[list[int]]):
         count: Number of items.
         batch_size: Items in a batch; all items make one batch where there are fewer.
         seed: Any number from 0.
+        twins: Pairs of twins added to each batch, by numbers from ``count``.
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int) -> None:
-        self.count, self.batch_size, self.seed = count, min(batch_size, count), seed
+    def __init__(self, count: int, batch_size: int, seed: int, twins: int = 0) -> None:
+        self.count, self.batch_size, self.seed, self.twins = count, min(batch_size, count), seed, twins
         self.epoch, self.first = 0, 0
 
     def __len__(self) -> int:
@@ -78,7 +111,9 @@ class EpochSampler(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         order = np.random.default_rng(np.random.SeedSequence([self.seed, self.epoch])).permutation(self.count)
         for number in range(self.first, self.count // self.batch_size):
-            yield order[number * self.batch_size : (number + 1) * self.batch_size].tolist()
+            items = order[number * self.batch_size : (number + 1) * self.batch_size].tolist()
+            first = self.count + number * self.twins
+            yield [*items, *range(first, first + self.twins)]
 
 
 class Collate:
@@ -90,27 +125,59 @@ class Collate:
         word_dropout: Probability of leaving out each word.
         groups: How many groups of similar length the texts are split into: padding a short phrase to the longest
             description of the batch would cost several times its own work.
+        phrasing: Varies the words of the texts, or None.
     """
 
     def __init__(
-        self, tokenizer: TextTokenizer, spec: ImageSpec, *, word_dropout: float = 0.0, groups: int = 2
+        self,
+        tokenizer: TextTokenizer,
+        spec: ImageSpec,
+        *,
+        word_dropout: float = 0.0,
+        groups: int = 2,
+        phrasing: Phrasing | None = None,
     ) -> None:
         self.tokenizer, self.spec, self.word_dropout, self.groups = tokenizer, spec, word_dropout, groups
+        self.phrasing = phrasing
+        # What leaves clauses out would take from twins what they differ in.
+        whole = {"clauses": 0.0, "keywords": 0.0, "reorder": 0.0}
+        self._twin_phrasing = None if phrasing is None else phrasing.model_copy(update=whole)
 
-    def __call__(self, items: Sequence[Item]) -> Batch:
-        """Join items; their random numbers come from the items' own seeds, so any worker gives the same."""
-        texts = [
-            self._thinned(text, item["seed"] + number) for item in items for number, text in enumerate(item["texts"])
-        ]
-        persons = [item["person"] for item in items for _ in item["texts"]]
+    def __call__(self, elements: Sequence[tuple[Item, ...]]) -> Batch:
+        """Join items and twins; their random numbers come from the items' own seeds, so any worker gives the same."""
+        texts: list[str] = []
+        text_persons: list[int] = []
+        items: list[Item] = []
+        twins: list[tuple[int, ...]] = []
+        for element in elements:
+            alone = len(element) == 1
+            if not alone:
+                twins.append((len(items), len(items) + 1, len(texts), len(texts) + 1))
+            for item in element:
+                items.append(item)
+                for number, text in enumerate(item["texts"]):
+                    texts.append(self._varied(text, item["seed"] + number, alone=alone))
+                    text_persons.append(item["person"])
+        segments = [(place, item["segments"]) for place, item in enumerate(items) if item["segments"] is not None]
         pixels = normalise(np.stack([item["pixels"] for item in items]), self.spec)
         return Batch(
             pixels=torch.from_numpy(pixels),
             groups=token_groups(self.tokenizer, texts, self.groups),
             image_persons=torch.tensor([item["person"] for item in items]),
-            text_persons=torch.tensor(persons),
+            text_persons=torch.tensor(text_persons),
             records=tuple(item["record"] for item in items),
+            twins=torch.tensor(twins, dtype=torch.int64).reshape(-1, 4),
+            twin_garments=tuple(element[0]["garments"] for element in elements if len(element) > 1),
+            masked=torch.tensor([place for place, _ in segments], dtype=torch.int64),
+            segments=torch.from_numpy(np.stack([part for _, part in segments])) if segments else torch.zeros(0),
         )
+
+    def _varied(self, text: str, seed: int, *, alone: bool) -> str:
+        phrasing = self.phrasing if alone else self._twin_phrasing
+        if phrasing is not None:
+            text = vary_text(text, np.random.default_rng(seed), phrasing)
+        # A twin's text may lose none of its few words.
+        return self._thinned(text, seed) if alone else text
 
     def _thinned(self, text: str, seed: int) -> str:
         if not self.word_dropout:
@@ -146,7 +213,7 @@ def token_groups(tokenizer: TextTokenizer, texts: Sequence[str], groups: int) ->
     return tuple(result)
 
 
-def encode_groups(model: DualEncoder, groups: Sequence[TokenGroup], device: torch.device) -> Tensor:
+def encode_groups(model: DualEncoder, groups: Sequence[TokenGroup], device: torch.device) -> Encoded:
     """Encode texts group by group.
 
     Args:
@@ -155,14 +222,23 @@ def encode_groups(model: DualEncoder, groups: Sequence[TokenGroup], device: torc
         device: Where the model is.
 
     Returns:
-        Float [m, dimension] in the order of the texts, L2-normalised.
+        The m texts in their order.
     """
-    encoded = [model.encode_texts(group.input_ids.to(device), group.attention_mask.to(device)) for group in groups]
-    places = torch.cat([group.places for group in groups]).to(device)
-    return torch.cat(encoded)[torch.argsort(places)]
+    encoded = [model.read(group.input_ids.to(device), group.attention_mask.to(device)) for group in groups]
+    order = torch.argsort(torch.cat([group.places for group in groups]).to(device))
+
+    def joined(parts: list[Tensor | None]) -> Tensor | None:
+        present = [part for part in parts if part is not None]
+        return torch.cat(present)[order] if present else None
+
+    return Encoded(
+        torch.cat([part.vectors for part in encoded])[order],
+        joined([part.blocks for part in encoded]),
+        joined([part.lengths for part in encoded]),
+    )
 
 
-def make_loader(dataset: CropDataset, sampler: EpochSampler, collate: Collate, workers: int) -> DataLoader[Batch]:
+def make_loader(dataset: TrainingItems, sampler: EpochSampler, collate: Collate, workers: int) -> DataLoader[Batch]:
     """Make the loader of a training set; with worker processes they stay alive between epochs."""
     return DataLoader(
         dataset,  # type: ignore[arg-type]  # map-style by its methods; it does not derive from torch's class

@@ -23,15 +23,17 @@ from torch import Tensor, nn
 
 from onlooker.datasets.crops import CropDataset
 from onlooker.datasets.manifest import Manifest
+from onlooker.datasets.twins import TwinDataset, for_twins
 from onlooker.encoders.checkpoint import image_spec, make_tokenizer, recover_folder, save_checkpoint
 from onlooker.encoders.dual import DualEncoder, build
 from onlooker.encoders.lora import add_adapters
 from onlooker.encoders.text_towers import tokenizer_file
 from onlooker.errors import ConfigError, TrainingError
 from onlooker.files import write_json
-from onlooker.training.batches import Batch, Collate, EpochSampler, encode_groups, make_loader
+from onlooker.training.batches import Batch, Collate, EpochSampler, TrainingItems, encode_groups, make_loader
 from onlooker.training.curves import write_curves
-from onlooker.training.losses import Loss, make_loss, matches_of
+from onlooker.training.frozen import TeacherPanel, open_finished, take_text_side
+from onlooker.training.objective import Objective
 from onlooker.training.optimisation import MovingAverage, Schedule, make_optimiser
 from onlooker.training.recipes import Recipe, recipe_json
 from onlooker.training.state import Progress, find_state, load_state, save_state
@@ -93,6 +95,14 @@ class Training:
         torch.manual_seed(recipe.seed)
         self.device = _device(recipe.run.device)
         self.model: DualEncoder = add_adapters(build(recipe.effective_model())).to(self.device)
+        if recipe.run.text_from is not None:
+            finished = open_finished(recipe.run.text_from, "run.text_from").to(self.device)
+            take_text_side(self.model, finished, "run.text_from")
+        self._teachers: TeacherPanel | None = None
+        if recipe.run.teachers:
+            self._teachers = TeacherPanel(
+                [open_finished(folder, "run.teachers").to(self.device) for folder in recipe.run.teachers]
+            )
         if self.device.type == "cpu":
             # Depthwise convolutions run about 1.5 times as fast in this layout on a CPU.
             self.model.image_tower.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -100,24 +110,38 @@ class Training:
         tokenizer = make_tokenizer(recipe.model, self.tokenizer_path)
         spec = image_spec(self.model)
         data = recipe.data
+        augmentation = data.augmentation
+        needs: dict[str, Any] = augmentation.needs() if augmentation is not None else {}
+        if data.twins_per_batch:
+            needs["masks"] = True
         self.dataset = CropDataset(
             manifest.split(data.train_split),
             spec,
             data.texts,
-            augment=data.augmentation.apply if data.augmentation is not None else None,
+            augment=augmentation.apply if augmentation is not None else None,
             seed=recipe.seed,
             texts_per_item=data.texts_per_image,
+            grid=(spec.height // 16, spec.width // 16) if recipe.loss.segmentation else None,
             cache=data.cache_bytes > 0,
             cache_bytes=data.cache_bytes,
-            **(data.augmentation.needs() if data.augmentation is not None else {}),
+            **needs,
         )
-        self.sampler = EpochSampler(len(self.dataset), recipe.run.batch_size, recipe.seed)
-        collate = Collate(tokenizer, spec, word_dropout=data.word_dropout)
-        self._loader = make_loader(self.dataset, self.sampler, collate, data.workers)
+        twins = None
+        if data.twins_per_batch:
+            twins = TwinDataset(self.dataset, for_twins(augmentation).apply if augmentation is not None else None)
+        self.sampler = EpochSampler(len(self.dataset), recipe.run.batch_size, recipe.seed, data.twins_per_batch)
+        collate = Collate(tokenizer, spec, word_dropout=data.word_dropout, phrasing=data.phrasing)
+        self._loader = make_loader(TrainingItems(self.dataset, twins), self.sampler, collate, data.workers)
         self._validation = Validation(
-            manifest.split(data.val_split), spec, tokenizer, data.texts, recipe.run.batch_size
+            manifest.split(data.val_split),
+            spec,
+            tokenizer,
+            data.texts,
+            recipe.run.batch_size,
+            twins=data.twins_per_batch > 0,
         )
-        self._loss: Loss = make_loss(recipe.loss.kind, label_smoothing=recipe.loss.label_smoothing)
+        parts = recipe.model.parts
+        self._objective = Objective(recipe.loss, parts.regions if parts is not None else ())
         self.batches = len(self.sampler)
         self.steps = self._total_steps()
         self._optimiser = make_optimiser(self.model, recipe.optimiser)
@@ -233,11 +257,11 @@ class Training:
         pixels = batch.pixels.to(self.device)
         if self.device.type == "cpu":
             pixels = pixels.contiguous(memory_format=torch.channels_last)
+        teachers = None if self._teachers is None else self._teachers.ask(batch, pixels)
         with self._autocast():
-            images = self.model.encode_images(pixels)
+            images = self.model.look(pixels)
             texts = encode_groups(self.model, batch.groups, self.device)
-        matches = matches_of(batch.image_persons, batch.text_persons).to(self.device)
-        return self._loss(images.float(), texts.float(), matches, self.model.temperature)
+        return self._objective(images.float(), texts.float(), batch, self.model.temperature, teachers)
 
     def _step(self) -> None:
         if self.recipe.optimiser.clip_norm is not None:
@@ -252,7 +276,7 @@ class Training:
     def _validate(self) -> dict[str, Any]:
         progress = self._progress
         with self._averaged():
-            figures = self._validation.run(self.model, self._loss, self._scorer)
+            figures = self._validation.run(self.model, self._objective.whole, self._scorer)
         self._schedule.after_epoch(figures["loss"])
         train_loss = sum(progress.epoch_losses) / max(1, len(progress.epoch_losses))
         return {
@@ -269,6 +293,7 @@ class Training:
             "loss": -entry["loss"],
             "r1": entry["r1"],
             "rsum": entry["r1"] + entry["r5"] + entry["r10"],
+            "rsum+twins": entry["r1"] + entry["r5"] + entry["r10"] + entry.get("twins", 0.0),
         }[choose]
         progress = self._progress
         if progress.best is not None and not value > progress.best:

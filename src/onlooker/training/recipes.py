@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from onlooker.datasets.augment import Augmentation
+from onlooker.datasets.phrasing import Phrasing
 from onlooker.encoders.config import ModelConfig, Part
 from onlooker.errors import ConfigError
 
@@ -33,6 +34,13 @@ class DataSettings(Part):
     train_split: str = Field("train", description="Name of the split to train on.")
     val_split: str = Field("val", description="Name of the split that chooses the checkpoint.")
     word_dropout: float = Field(0.0, ge=0, lt=1, description="Probability of leaving out each word of a training text.")
+    phrasing: Phrasing | None = Field(None, description="How training texts are worded anew; None leaves them.")
+    twins_per_batch: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Pairs of twins added to each batch: a photo whose two garments exchange colours (needs masks).",
+    )
     augmentation: Augmentation | None = Field(None, description="How training pictures are varied; None leaves them.")
     cache_bytes: int = Field(
         2_000_000_000, ge=0, description="Memory for decoded pictures, in bytes; 0 reads files again."
@@ -49,6 +57,14 @@ class LossSettings(Part):
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="Share of the target spread over all pairs (contrastive)."
     )
+    parts: float = Field(
+        0.0, ge=0, le=100, description="Weight of contrast between each region's blocks (model.parts)."
+    )
+    twins: float = Field(0.0, ge=0, le=100, description="Weight of telling twins apart (data.twins_per_batch).")
+    segmentation: float = Field(
+        0.0, ge=0, le=100, description="Weight of the segmentation head's loss on garment masks (model.parts)."
+    )
+    distil: float = Field(0.0, ge=0, le=100, description="Weight of agreeing with run.teachers.")
 
 
 class OptimiserSettings(Part):
@@ -89,10 +105,15 @@ class RunSettings(Part):
     ema_decay: float | None = Field(
         None, gt=0, lt=1, description="Keep a moving average of the weights and validate it."
     )
-    choose: Literal["loss", "r1", "rsum"] = Field(
+    choose: Literal["loss", "r1", "rsum", "rsum+twins"] = Field(
         "loss",
-        description="What chooses the best checkpoint on validation: loss, R@1, or R@1+R@5+R@10 (text to image).",
+        description="What chooses the best checkpoint on validation: loss, R@1, R@1+R@5+R@10 (text to image), or that "
+        "sum and the share of validation twins told apart.",
     )
+    text_from: str | None = Field(
+        None, description="Folder of a finished run whose text side is taken as it is; only the image side is trained."
+    )
+    teachers: tuple[str, ...] = Field((), description="Folders of finished runs to learn from (loss.distil).")
     checkpoint_s: float = Field(300, gt=0, description="Seconds between checkpoints to resume from.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train.")
 
@@ -110,6 +131,18 @@ class Recipe(Part):
     optimiser: OptimiserSettings = Field(OptimiserSettings(), description="How weights are changed.")
     schedule: ScheduleSettings = Field(ScheduleSettings(), description="How the learning rates change.")
     run: RunSettings = Field(RunSettings(), description="The run itself.")
+
+    @model_validator(mode="after")
+    def _losses_fit(self) -> Recipe:
+        if (self.loss.parts or self.loss.segmentation) and self.model.parts is None:
+            raise ValueError("loss.parts and loss.segmentation need [model.parts]")
+        if self.loss.twins and not self.data.twins_per_batch:
+            raise ValueError("loss.twins needs data.twins_per_batch above 0")
+        if bool(self.loss.distil) != bool(self.run.teachers):
+            raise ValueError("loss.distil above 0 and run.teachers go together")
+        if self.run.choose == "rsum+twins" and not self.data.twins_per_batch:
+            raise ValueError("run.choose = 'rsum+twins' needs data.twins_per_batch above 0")
+        return self
 
     def effective_model(self) -> ModelConfig:
         """Return the model configuration with the adapters left out where ``use_lora`` is off."""

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from onlooker.datasets.crops import CropDataset, TextKind, number_persons
 from onlooker.datasets.manifest import Manifest
+from onlooker.datasets.twins import twins_of
 from onlooker.encoders.dual import DualEncoder
 from onlooker.errors import TrainingError
-from onlooker.runtime.preprocessing import ImageSpec, normalise
+from onlooker.runtime.preprocessing import ImageSpec, normalise, resize
 from onlooker.runtime.tokenising import TextTokenizer
 from onlooker.training.batches import encode_groups, token_groups
 from onlooker.training.losses import Loss, matches_of
@@ -31,10 +32,18 @@ class Validation:
         tokenizer: Of the text tower.
         texts: Which texts are queries.
         batch_size: Pictures (and texts) encoded at a time, and the batch that the loss is taken over.
+        twins: Measure too how many twins of the split's own photographs are told apart.
     """
 
     def __init__(
-        self, manifest: Manifest, spec: ImageSpec, tokenizer: TextTokenizer, texts: TextKind, batch_size: int
+        self,
+        manifest: Manifest,
+        spec: ImageSpec,
+        tokenizer: TextTokenizer,
+        texts: TextKind,
+        batch_size: int,
+        *,
+        twins: bool = False,
     ) -> None:
         self.spec, self.tokenizer, self.batch_size = spec, tokenizer, batch_size
         self._dataset = CropDataset(manifest, spec, texts, every_text=True)
@@ -44,6 +53,8 @@ class Validation:
         )
         self._persons = np.array(number_persons(manifest.records), dtype=np.int64)
         self._pixels: NDArray[np.uint8] | None = None
+        self._twins: tuple[NDArray[np.uint8], list[str]] | None = None
+        self._wants_twins = twins
 
     @torch.inference_mode()
     def run(self, model: DualEncoder, loss: Loss, scorer: Scorer) -> dict[str, float]:
@@ -63,7 +74,12 @@ class Validation:
         training = model.training
         model.eval()
         device = model.log_temperature.device
-        images, texts = self._encode_images(model, device), self._encode_texts(model, device)
+        if self._pixels is None:
+            count = len(self._persons)
+            self._pixels = np.stack([self._dataset.pixels(record) for record in range(count)])
+        images = self._encode_images(model, self._pixels, device)
+        texts = self._encode_texts(model, self._texts, device)
+        told = self._tell_twins(model, device) if self._wants_twins else {}
         model.train(training)
         similarity = (texts @ images.T).float().cpu().numpy()
         if not np.isfinite(similarity).all():
@@ -72,7 +88,22 @@ class Validation:
                 "the learning rates or set optimiser.clip_norm, and begin again with --restart"
             )
         relevant = self._persons[self._text_records][:, None] == self._persons[None, :]
-        return {"loss": self._mean_loss(images, texts, loss, model.temperature), **scorer(similarity, relevant)}
+        mean_loss = self._mean_loss(images, texts, loss, model.temperature)
+        return {"loss": mean_loss, **scorer(similarity, relevant), **told}
+
+    def _tell_twins(self, model: DualEncoder, device: torch.device) -> dict[str, float]:
+        """Return the share of twins' texts that are nearer to their own picture than to the other twin's."""
+        if self._twins is None:
+            crops = CropDataset(self._dataset.manifest, self.spec, masks=True)
+            samples = [sample for twins in twins_of(crops) for sample in (twins.first, twins.second)]
+            pixels = [resize(np.ascontiguousarray(sample.rgb), self.spec) for sample in samples]
+            self._twins = np.stack(pixels), [sample.texts[0] for sample in samples]
+        images = self._encode_images(model, self._twins[0], device)
+        texts = self._encode_texts(model, self._twins[1], device)
+        images, texts = (vectors.reshape(-1, 2, vectors.shape[1]) for vectors in (images, texts))
+        similarity = texts @ images.transpose(1, 2)
+        right = similarity.diagonal(dim1=1, dim2=2) > similarity.flip(2).diagonal(dim1=1, dim2=2)
+        return {"twins": float(right.float().mean())}
 
     def _mean_loss(self, images: Tensor, texts: Tensor, loss: Loss, temperature: Tensor) -> float:
         """Average the loss over batches of the records that have a text, in the manifest's order."""
@@ -90,16 +121,13 @@ class Validation:
             losses.append(float(loss(images[rows], texts[columns], matches, temperature)))
         return float(np.mean(losses))
 
-    def _encode_images(self, model: DualEncoder, device: torch.device) -> Tensor:
-        if self._pixels is None:
-            count = len(self._persons)
-            self._pixels = np.stack([self._dataset.pixels(record) for record in range(count)])
+    def _encode_images(self, model: DualEncoder, pictures: NDArray[np.uint8], device: torch.device) -> Tensor:
         parts = []
-        for start in range(0, len(self._pixels), self.batch_size):
-            pixels = torch.from_numpy(normalise(self._pixels[start : start + self.batch_size], self.spec))
+        for start in range(0, len(pictures), self.batch_size):
+            pixels = torch.from_numpy(normalise(pictures[start : start + self.batch_size], self.spec))
             parts.append(model.encode_images(pixels.to(device)))
         return torch.cat(parts)
 
-    def _encode_texts(self, model: DualEncoder, device: torch.device) -> Tensor:
-        groups = token_groups(self.tokenizer, self._texts, max(1, len(self._texts) // self.batch_size))
-        return encode_groups(model, groups, device).float()
+    def _encode_texts(self, model: DualEncoder, texts: list[str], device: torch.device) -> Tensor:
+        groups = token_groups(self.tokenizer, texts, max(1, len(texts) // self.batch_size))
+        return encode_groups(model, groups, device).vectors.float()

@@ -14,7 +14,7 @@ from onlooker.datasets.crops import CropDataset  # noqa: E402
 from onlooker.encoders.image_towers import CLIP_MEAN, CLIP_STD  # noqa: E402
 from onlooker.runtime.preprocessing import ImageSpec, preprocess  # noqa: E402
 from onlooker.runtime.tokenising import TextTokenizer  # noqa: E402
-from onlooker.training.batches import Batch, Collate, EpochSampler, make_loader, token_groups  # noqa: E402
+from onlooker.training.batches import Batch, Collate, EpochSampler, TrainingItems, make_loader, token_groups  # noqa: E402
 from tests.tiny_models import painted_people  # noqa: E402
 
 pytestmark = pytest.mark.train
@@ -57,7 +57,7 @@ def test_token_groups_hold_every_text_once_with_little_padding(tokenizer: TextTo
 def test_a_batch_is_what_serving_would_see(tokenizer: TextTokenizer, tmp_path: Path) -> None:
     manifest = painted_people(tmp_path).split("train")
     dataset = CropDataset(manifest, SPEC, "captions", seed=1, texts_per_item=2)
-    batch = Collate(tokenizer, SPEC)([dataset[index] for index in (3, 5, 3)])
+    batch = Collate(tokenizer, SPEC)([(dataset[index],) for index in (3, 5, 3)])
     assert batch.records == (3, 5, 3)
     assert batch.image_persons.tolist() == [3, 5, 3]
     assert batch.text_persons.tolist() == [3, 3, 5, 5, 3, 3]
@@ -84,7 +84,7 @@ def test_workers_give_the_same_batches_in_every_epoch(tokenizer: TextTokenizer, 
     def batches(workers: int) -> list[Batch]:
         dataset = CropDataset(manifest, SPEC, "captions", seed=1)
         sampler = EpochSampler(len(dataset), 5, seed=1)
-        loader = make_loader(dataset, sampler, Collate(tokenizer, SPEC, word_dropout=0.3), workers)
+        loader = make_loader(TrainingItems(dataset), sampler, Collate(tokenizer, SPEC, word_dropout=0.3), workers)
         found = []
         for epoch in range(2):
             dataset.set_epoch(epoch)
@@ -105,7 +105,7 @@ def test_starting_a_loader_draws_nothing_from_the_global_generator(tokenizer: Te
     """A resumed run starts its loader once more than a run without a stop."""
     dataset = CropDataset(painted_people(tmp_path).split("train"), SPEC, "captions", seed=1)
     sampler = EpochSampler(len(dataset), 5, seed=1)
-    loader = make_loader(dataset, sampler, Collate(tokenizer, SPEC), 0)
+    loader = make_loader(TrainingItems(dataset), sampler, Collate(tokenizer, SPEC), 0)
     before = torch.get_rng_state()
     next(iter(loader))
     assert torch.equal(torch.get_rng_state(), before)
