@@ -72,7 +72,7 @@ def test_the_json_of_one_query(people: Path, capsys: pytest.CaptureFixture[str])
     assert 0.5 < match.pop("similarity") <= 1.001
     assert answer == {
         "query": "green coat, blue jeans",
-        "nobody": False,
+        "nobody": {"probability": None, "threshold": None, "verdict": False},
         "matches": [
             {
                 "rank": 1,
@@ -104,7 +104,7 @@ def test_filters(people: Path, capsys: pytest.CaptureFixture[str], options: list
     assert search("red jacket", "-g", people, "--json", *options) == 0
     answer = json.loads(capsys.readouterr().out)
     assert {match["sighting"] for match in answer["matches"]} == wanted
-    assert answer["nobody"] == (not wanted)
+    assert answer["nobody"]["verdict"] == (not wanted)
 
 
 def test_nobody_passes_the_filters(people: Path, capsys: pytest.CaptureFixture[str]) -> None:

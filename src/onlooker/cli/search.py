@@ -115,9 +115,10 @@ def run(
 ) -> None:
     """Find the people in a gallery who fit a description or a picture.
 
-    Prints the best matches with their similarity: the cosine between the description and the person. Higher is better,
-    but it is no probability. Filters narrow what is searched, not what is shown: the top ten of one camera are ten
-    wherever it has seen so many.
+    Prints the best matches with their similarity, the cosine between the description and the person, and their
+    confidence: how probable it is that this is who was meant, where one description in two is of somebody who is not
+    there. Where nobody is likely to fit, a line says so before the nearest are listed. Filters narrow what is searched,
+    not what is shown: the top ten of one camera are ten wherever it has seen so many.
 
     A picture finds people who look like the one in it; TEXT beside it says what is to be different. --not pushes back,
     gently, whoever fits its words.
@@ -130,7 +131,7 @@ def run(
       onlooker search "blue dress" -g people.db --top 20 --csv matches.csv --sheet matches.png
       onlooker search --image child.jpg -g people.db
       onlooker search "in a red jacket" --image child.jpg -g people.db
-      onlooker search "without the hat" --like 12 -g people.db
+      onlooker search --like 12 --not hat -g people.db
       onlooker search "man in a dark suit" --not backpack --not "white shirt" -g people.db
       onlooker search --queries wanted.jsonl -g people.db --json > answers.jsonl
 
@@ -168,6 +169,7 @@ def run(
     from onlooker.gallery.composing import settle, vectors_of
     from onlooker.gallery.search import search
     from onlooker.gallery.store import Gallery
+    from onlooker.runtime.calibration import calibration_of
     from onlooker.runtime.encoder import bundle_name_of, open_encoder
 
     encoder = open_encoder(bundle, threads=threads, few_texts=queries is None)
@@ -179,7 +181,10 @@ def run(
         read_only=True,
     ) as opened:
         vectors = vectors_of(asked, encoder, opened, _person_reader(whole=whole, threads=threads))
-        found = search(opened, vectors, top + max(len(query.sightings) for query in asked), kept)
+        # A composed query has no confidence, so the background is not read for it.
+        calibration = None if all(query.composed for query in asked) else calibration_of(encoder)
+        wanted = top + max(len(query.sightings) for query in asked)
+        found = search(opened, vectors, wanted, kept, calibration=calibration)
         answers = [(query.label, settle(query, matches, top)) for query, matches in zip(asked, found, strict=True)]
         if json:
             _print_json(answers, lines=queries is not None)

@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 
 from onlooker.errors import QueryError
 from onlooker.gallery.queries import Query
+from onlooker.gallery.search import Matches
 from onlooker.gallery.vectors import read_views
 from onlooker.runtime.encoder import Encoder, EncoderLike
 
 if TYPE_CHECKING:
-    from onlooker.gallery.search import Match
     from onlooker.gallery.store import Gallery
 
 GLOBAL = "global"
@@ -146,7 +146,7 @@ def vectors_of(queries: Sequence[Query], encoder: EncoderLike, gallery: Gallery,
     )
 
 
-def settle(query: Query, matches: Sequence[Match], top: int) -> list[Match]:
+def settle(query: Query, matches: Matches, top: int) -> Matches:
     """Return the matches of a query as they are shown.
 
     A sighting that the query names is left out: it would come first, and nobody needs to find it again. A composed
@@ -161,9 +161,9 @@ def settle(query: Query, matches: Sequence[Match], top: int) -> list[Match]:
         At most ``top`` matches, ranks counted anew.
     """
     if not query.composed:
-        return list(matches[:top])
+        return matches.first(top)
     kept = [match for match in matches if match.sighting.id not in query.sightings][:top]
-    return [replace(match, rank=rank, confidence=None) for rank, match in enumerate(kept, start=1)]
+    return Matches(replace(match, rank=rank, confidence=None) for rank, match in enumerate(kept, start=1))
 
 
 def _vector_of(gallery: Gallery, sighting_id: int) -> Vectors:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from onlooker.files import replacing
-from onlooker.gallery.search import Match, is_nobody
+from onlooker.gallery.search import Match, nobody_of
 
 CSV_COLUMNS = (
     *("query", "rank", "similarity", "image", "confidence", "sighting", "camera", "source", "time", "time_s"),
@@ -37,11 +37,26 @@ def answer_of(query: str, matches: Sequence[Match]) -> dict[str, Any]:
         matches: What ``search`` found.
 
     Returns:
-        ``query``, ``nobody`` and ``matches``, each with ``rank``, ``similarity``, ``confidence`` (0 to 1, or None),
-        ``sighting``, ``camera``, ``source``, ``time`` (ISO 8601 in UTC, or None), ``time_s`` (seconds from the start of
-        a video, or None) and ``box`` (x, y, width, height in pixels).
+        ``query``; ``nobody`` with ``probability`` and ``threshold`` (0 to 1, None without a calibration) and
+        ``verdict`` (true where nobody fits, as far as can be told); and ``matches``, each with ``rank``,
+        ``similarity``, ``confidence`` (0 to 1, or None), ``sighting``, ``camera``, ``source``, ``time`` (ISO 8601 in
+        UTC, or None), ``time_s`` (seconds from the start of a video, or None) and ``box`` (x, y, width, height in
+        pixels).
     """
-    return {"query": query, "nobody": is_nobody(matches), "matches": [_match_of(match) for match in matches]}
+    nobody = nobody_of(matches)
+    return {
+        "query": query,
+        "nobody": {
+            "probability": _rounded(nobody.probability),
+            "threshold": _rounded(nobody.threshold),
+            "verdict": nobody.verdict,
+        },
+        "matches": [_match_of(match) for match in matches],
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DIGITS)
 
 
 def _match_of(match: Match) -> dict[str, Any]:
@@ -49,7 +64,7 @@ def _match_of(match: Match) -> dict[str, Any]:
     return {
         "rank": match.rank,
         "similarity": round(match.similarity, DIGITS),
-        "confidence": None if match.confidence is None else round(match.confidence, DIGITS),
+        "confidence": _rounded(match.confidence),
         "sighting": sighting.id,
         "camera": sighting.camera,
         "source": sighting.source,
@@ -97,6 +112,11 @@ def local_time(time: datetime | None) -> str:
     return "" if time is None else time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def percent(probability: float) -> str:
+    """Return a probability for people; only what cannot be is 0 %, and nothing is 100 %."""
+    return "<1%" if probability < 0.01 else ">99%" if probability > 0.99 else f"{probability:.0%}"
+
+
 def clock(time_s: float | None) -> str:
     """Return seconds from the start of a video as h:mm:ss.t or m:ss.t; empty for a photo."""
     if time_s is None:
@@ -119,7 +139,7 @@ def table_of(matches: Sequence[Match]) -> tuple[list[str], list[list[str]]]:
         [
             str(match.rank),
             f"{match.similarity:.3f}",
-            "" if match.confidence is None else f"{match.confidence:.0%}",
+            "" if match.confidence is None else percent(match.confidence),
             str(match.sighting.id),
             match.sighting.camera,
             local_time(match.sighting.time),

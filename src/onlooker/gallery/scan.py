@@ -149,6 +149,29 @@ class VectorScan:
             return _scan_numpy(self._vectors[rows], self.ids[rows], queries, k)
         return _scan_numpy(self._vectors, self.ids, queries, k)
 
+    def nearest_views(self, query: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the vector that each of some sightings was found by.
+
+        Args:
+            query: float32 (d,), what was searched for.
+            ids: int64 (m,), sightings of this scan in any order.
+
+        Returns:
+            float32 (m, d), of each sighting the view nearest to the query.
+        """
+        first = np.searchsorted(self.ids, ids, side="left")
+        if self._views > 1:
+            last = np.searchsorted(self.ids, ids, side="right")
+            first = np.array(
+                [
+                    begin + int((self._vectors[begin:end].astype(np.float32) @ query).argmax())
+                    for begin, end in zip(first.tolist(), last.tolist(), strict=True)
+                ],
+                dtype=np.intp,
+            )
+        views: NDArray[np.float32] = self._vectors[first].astype(np.float32)
+        return views
+
     def _rows_of(self, allowed: NDArray[np.int64]) -> NDArray[np.intp]:
         first = np.searchsorted(self.ids, allowed, side="left")
         if self._views == 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,16 +15,27 @@ from onlooker.gallery.records import StoredSighting
 from onlooker.gallery.scan import ONE_SHOT_FAISS_ROWS, VectorScan
 from onlooker.gallery.store import Gallery
 from onlooker.gallery.vectors import read_ids
-
-NOBODY_CONFIDENCE = 0.5
-"""Below this confidence a match is more likely somebody else than the person described."""
+from onlooker.runtime.calibration import DEPTH, Nobody
 
 
-class Calibration(Protocol):
-    """Turns the similarities of one query into probabilities."""
+class Judge(Protocol):
+    """Turns what was found for one query into probabilities; a bundle's is ``onlooker.runtime.calibration``."""
 
-    def __call__(self, query: NDArray[np.float32], similarities: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return for each similarity (m,) to the query (d,) the probability (m,), 0 to 1, that it is who was meant."""
+    def judge(
+        self,
+        query: NDArray[np.float32],
+        similarities: NDArray[np.float64],
+        vectors: NDArray[np.float32],
+        searched: int,
+    ) -> tuple[NDArray[np.float64], Nobody]:
+        """Return for each match the probability (m,), 0 to 1, that it is who was meant, and whether nobody is.
+
+        Args:
+            query: float32 (d,).
+            similarities: float64 (m,), best first, of ``DEPTH`` matches at least or of all sightings there are.
+            vectors: float32 (m, d), of the matches.
+            searched: How many sightings were searched, filters applied.
+        """
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,28 @@ class Match:
     sighting: StoredSighting
 
 
+class Matches(list[Match]):
+    """The matches of one query, best first.
+
+    Attributes:
+        nobody: Whether nobody among the sightings searched fits.
+    """
+
+    def __init__(self, matches: Iterable[Match] = (), nobody: Nobody | None = None) -> None:
+        """Take matches.
+
+        Args:
+            matches: Best first.
+            nobody: What the calibration says; None where there is none: then nobody fits only where nothing matches.
+        """
+        super().__init__(matches)
+        self.nobody = nobody or Nobody(None, None, verdict=not self)
+
+    def first(self, top: int) -> Matches:
+        """Return the best of them, with the same verdict on all."""
+        return Matches(self[:top], self.nobody)
+
+
 def search(
     gallery: Gallery,
     vectors: NDArray[np.float32],
@@ -51,8 +84,8 @@ def search(
     kept: Filter | None = None,
     *,
     scan: VectorScan | None = None,
-    calibration: Calibration | None = None,
-) -> list[list[Match]]:
+    calibration: Judge | None = None,
+) -> list[Matches]:
     """Find the sightings nearest to each query among those that pass a filter.
 
     The filter is applied before the scan, so a narrow one costs nothing in completeness. Without ``scan`` only the
@@ -64,7 +97,7 @@ def search(
         top: How many matches at most for each query, from 1.
         kept: Which sightings may match; all where None.
         scan: Vectors of the whole gallery held in memory by a process that searches again and again.
-        calibration: Of the bundle the vectors are from, if it has one.
+        calibration: Of the bundle the vectors are from, if it has one; it is of descriptions, so the vectors must be.
 
     Returns:
         The matches of each query, best first, each sighting at most once; none where no sighting passes the filter.
@@ -80,28 +113,37 @@ def search(
                 f"`onlooker index PATH --gallery {gallery.path}`"
             )
         kept.check(connection)
+        # How sure a match is depends on the others, those not asked for included.
+        depth = top if calibration is None else max(top, DEPTH)
+        allowed = None
         if scan is None:
-            found = VectorScan.load(gallery, kept, faiss_rows=ONE_SHOT_FAISS_ROWS).top(vectors, top)
+            scan = VectorScan.load(gallery, kept, faiss_rows=ONE_SHOT_FAISS_ROWS)
         else:
             scan.refresh(gallery)
-            found = scan.top(vectors, top, read_ids(connection, kept) if kept else None)
+            allowed = read_ids(connection, kept) if kept else None
+        searched = len(scan) if allowed is None else len(allowed)
         answers = []
-        for query, (ids, similarities) in zip(vectors, found, strict=True):
+        for query, (ids, similarities) in zip(vectors, scan.top(vectors, depth, allowed), strict=True):
             confidences: Sequence[float | None] = [None] * len(ids)
+            nobody = None
             if calibration is not None and len(ids):
-                confidences = calibration(query, similarities).tolist()
-            sightings = gallery.sightings(ids.tolist())
-            answers.append(
-                [
-                    Match(rank, similarity, confidence, sighting)
-                    for rank, (similarity, confidence, sighting) in enumerate(
-                        zip(similarities.tolist(), confidences, sightings, strict=True), start=1
-                    )
-                ]
+                judged, nobody = calibration.judge(query, similarities, scan.nearest_views(query, ids), searched)
+                confidences = judged.tolist()
+            sightings = gallery.sightings(ids[:top].tolist())
+            shown = zip(similarities[:top].tolist(), confidences[:top], sightings, strict=True)
+            matches = (
+                Match(rank, similarity, confidence, sighting)
+                for rank, (similarity, confidence, sighting) in enumerate(shown, start=1)
             )
+            answers.append(Matches(matches, nobody))
     return answers
 
 
+def nobody_of(matches: Sequence[Match]) -> Nobody:
+    """Return whether nobody fits; of matches without a verdict of their own, whether there are none."""
+    return matches.nobody if isinstance(matches, Matches) else Matches(matches).nobody
+
+
 def is_nobody(matches: Sequence[Match]) -> bool:
-    """Say whether nobody fits: there is no match, or none whose confidence reaches ``NOBODY_CONFIDENCE``."""
-    return all(match.confidence is not None and match.confidence < NOBODY_CONFIDENCE for match in matches)
+    """Say whether nobody fits, as far as can be told; see ``nobody_of``."""
+    return nobody_of(matches).verdict

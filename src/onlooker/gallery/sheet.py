@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from onlooker.files import replacing
-from onlooker.gallery.results import clock, file_name, local_time
+from onlooker.gallery.results import clock, file_name, local_time, percent
 from onlooker.gallery.search import Match, is_nobody
 from onlooker.gallery.store import Gallery
 
@@ -103,7 +103,7 @@ def _draw_card(sheet: Image.Image, left: int, top: int, crop: bytes, match: Matc
     score = f"{match.similarity:.3f}"
     pen.text((panel[0], y), score, INK, font_for(score, SCORE))
     if match.confidence is not None:
-        sure = f"{match.confidence:.0%} sure"
+        sure = f"{percent(match.confidence)} sure"
         font = font_for(sure, SMALL)
         pen.text((panel[2] - font.getlength(sure), y + 6), sure, SOFT, font)
     bar = y + 27

@@ -29,13 +29,14 @@ from onlooker.files import sha256_of, write_json
 
 if TYPE_CHECKING:
     from onlooker.runtime.background import Background
-    from onlooker.runtime.info import BackgroundPart, BundleInfo, ImagePart, TextPart
+    from onlooker.runtime.info import BackgroundPart, BundleInfo, CalibrationPart, ImagePart, TextPart
     from onlooker.runtime.preprocessing import ImageSpec
 
 __all__ = [
     "BackgroundPart",
     "Bundle",
     "BundleInfo",
+    "CalibrationPart",
     "ImagePart",
     "TextPart",
     "open_bundle",
@@ -306,7 +307,7 @@ class Bundle:
 
 def __getattr__(name: str) -> Any:
     """Hand on the models of ``onlooker.runtime.info`` without importing pydantic before somebody asks for one."""
-    if name in ("BackgroundPart", "BundleInfo", "ImagePart", "TextPart"):
+    if name in ("BackgroundPart", "BundleInfo", "CalibrationPart", "ImagePart", "TextPart"):
         from onlooker.runtime import info
 
         return getattr(info, name)

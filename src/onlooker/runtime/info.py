@@ -12,6 +12,7 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_len
 """A plain file name inside the bundle's folder: no separators, so a bundle cannot point outside itself."""
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256 in lower-case hex."""
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Bytes = Annotated[int, Field(ge=1)]
 
 
@@ -74,6 +75,37 @@ class BackgroundPart(_Part):
     sha256: Digest
 
 
+class CalibrationPart(_Part):
+    """What turns similarities into confidences; ``onlooker.runtime.calibration`` says how.
+
+    Attributes:
+        kind: The form of the function.
+        features: What it is computed from.
+        temperature: Unit of the features.
+        alike: Cosine from which on two sightings may be the same person.
+        match: Intercept and coefficients: log odds that a match is who was meant.
+        somebody: The same of the best match: log odds that the person is among the sightings at all.
+        threshold: Intercept and slope over the logarithm of the number of sightings: log odds for somebody below which
+            the verdict is nobody.
+        sizes: The fewest and the most sightings it was fitted on.
+        false_dismissals: Share of the people who are there for whom the verdict may be nobody.
+        data: What it was fitted on.
+        measured: How far it can be trusted, on people left out of the fit.
+    """
+
+    kind: Literal["logistic"]
+    features: list[str]
+    temperature: float = Field(gt=0, allow_inf_nan=False)
+    alike: float = Field(gt=0, allow_inf_nan=False)
+    match: list[Finite]
+    somebody: list[Finite]
+    threshold: tuple[Finite, Finite]
+    sizes: tuple[int, int]
+    false_dismissals: float = Field(gt=0, lt=1)
+    data: dict[str, Any] = Field(default_factory=dict)
+    measured: dict[str, Any] = Field(default_factory=dict)
+
+
 class BundleInfo(_Part):
     """All of ``model.json``.
 
@@ -106,7 +138,7 @@ class BundleInfo(_Part):
     temperature: float = Field(gt=0, le=100, allow_inf_nan=False)
     layout: dict[str, tuple[int, int]] | None = None
     background: BackgroundPart | None = None
-    calibration: dict[str, Any] | None = None
+    calibration: CalibrationPart | None = None
     training: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, Any] = Field(default_factory=dict)
     parity: dict[str, Any] = Field(default_factory=dict)
@@ -119,6 +151,12 @@ class BundleInfo(_Part):
             files.append(self.background.file)
         if len(set(files)) < len(files):
             raise ValueError(f"every part of a bundle is a file of its own, and model.json is none, got {files}")
+        return self
+
+    @model_validator(mode="after")
+    def _background_is_there(self) -> BundleInfo:
+        if self.calibration is not None and self.background is None:
+            raise ValueError("a calibration needs a background")
         return self
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from onlooker.gallery.composing import Space, compose, settle, speaks_of, vector
 from onlooker.gallery.queries import Query
 from onlooker.gallery.search import search
 from onlooker.gallery.store import Gallery
+from onlooker.runtime.calibration import Nobody
 from onlooker.runtime.encoder import Encoder
 from onlooker.runtime.fake import FakeEncoder
 from tests.tiny_bundle import write_tiny_bundle
@@ -223,14 +224,18 @@ def test_a_named_sighting_is_not_found_again(people: Gallery) -> None:
 def test_a_composed_query_has_no_confidence(people: Gallery) -> None:
     """The calibration was fitted on descriptions alone."""
 
-    def half(query: np.ndarray, similarities: np.ndarray) -> np.ndarray:
-        return np.full(len(similarities), 0.5)
+    class Half:
+        def judge(self, query: np.ndarray, similarities: np.ndarray, *_: object) -> tuple[np.ndarray, Nobody]:
+            return np.full(len(similarities), 0.5), Nobody(0.9, 0.6, verdict=True)
 
     queries = [Query("red jacket"), Query("red jacket", unwanted=("hat",))]
     vectors = vectors_of(queries, FakeEncoder(), people, painted)
-    found = search(people, vectors, 2, calibration=half)
-    confidences = [[match.confidence for match in settle(*pair, 2)] for pair in zip(queries, found, strict=True)]
-    assert confidences == [[0.5, 0.5], [None, None]]
+    found = search(people, vectors, 2, calibration=Half())
+    plain, composed = (settle(*pair, 2) for pair in zip(queries, found, strict=True))
+    assert [match.confidence for match in plain] == [0.5, 0.5]
+    assert plain.nobody == Nobody(0.9, 0.6, verdict=True)
+    assert [match.confidence for match in composed] == [None, None]
+    assert composed.nobody == Nobody(None, None, verdict=False)
 
 
 def test_the_space_of_a_bundle(tmp_path: Path) -> None:

@@ -14,13 +14,15 @@ from onlooker.gallery.results import (
     answer_of,
     clock,
     file_name,
+    percent,
     table_of,
     to_json,
     to_json_line,
     to_text,
     write_csv,
 )
-from onlooker.gallery.search import Match
+from onlooker.gallery.search import Match, Matches
+from onlooker.runtime.calibration import Nobody
 
 
 def match(rank: int = 1, similarity: float = 0.5, confidence: float | None = None, **more: Any) -> Match:
@@ -53,7 +55,7 @@ VIDEO = match(
 def test_the_json_of_an_answer() -> None:
     wanted = {
         "query": 'a "red" coat',
-        "nobody": False,
+        "nobody": {"probability": None, "threshold": None, "verdict": False},
         "matches": [
             {
                 "rank": 1,
@@ -88,7 +90,22 @@ def test_the_json_of_an_answer() -> None:
 
 
 def test_the_json_of_nobody() -> None:
-    assert answer_of("a hat", []) == {"query": "a hat", "nobody": True, "matches": []}
+    unknown = {"probability": None, "threshold": None, "verdict": True}
+    assert answer_of("a hat", []) == {"query": "a hat", "nobody": unknown, "matches": []}
+    judged = Matches([match(confidence=0.1)], Nobody(0.87654321, 0.75, verdict=True))
+    answer = answer_of("a hat", judged)
+    assert answer["nobody"] == {"probability": 0.876543, "threshold": 0.75, "verdict": True}
+    assert len(answer["matches"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [(0.0, "<1%"), (0.0099, "<1%"), (0.01, "1%"), (0.126, "13%"), (0.99, "99%"), (0.991, ">99%"), (1.0, ">99%")],
+)
+def test_no_match_is_impossible_and_none_is_certain(probability: float, text: str) -> None:
+    assert percent(probability) == text
+    heading, rows = table_of([match(confidence=probability)])
+    assert rows[0][heading.index("confidence")] == text
 
 
 def test_csv_of_many_queries(tmp_path: Path) -> None:

@@ -205,3 +205,17 @@ def test_scores_closer_than_float32_can_tell_are_ranked_truly(faiss_rows: int) -
     for k in (1, 5, 20, 200):
         ((found, scores),) = scan.top(query, k)
         assert list(zip(found.tolist(), scores.tolist(), strict=True)) == reference(ids, vectors, query[0], k, None)
+
+
+@BOTH
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), most_views=st.integers(1, 3))
+def test_the_view_a_sighting_was_found_by(faiss_rows: int, seed: int, most_views: int) -> None:
+    ids, vectors = random_data(seed, 60, 8, most_views, coarse=False)
+    scan = VectorScan(ids, vectors, faiss_rows=faiss_rows)
+    query = np.random.default_rng(seed).normal(size=8).astype(np.float32)
+    ((found, similarities),) = scan.top(query[None], 20)
+    views = scan.nearest_views(query, found)
+    assert views.dtype == np.float32
+    np.testing.assert_allclose(views @ query, similarities, atol=1e-4)
+    assert scan.nearest_views(query, found[:0]).shape == (0, 8)

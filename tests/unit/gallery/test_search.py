@@ -15,6 +15,7 @@ from onlooker.gallery.records import from_microseconds
 from onlooker.gallery.scan import VectorScan
 from onlooker.gallery.search import is_nobody, search
 from onlooker.gallery.store import Gallery
+from onlooker.runtime.calibration import Nobody
 from onlooker.runtime.fake import FakeEncoder
 from tests.unit.gallery.makers import new_gallery, people_gallery, sighting, update
 
@@ -70,18 +71,57 @@ def test_views_of_one_sighting_are_one_match(tmp_path: Path) -> None:
     assert [(match.sighting.id, round(match.similarity, 3)) for match in matches] == [(1, 1.0), (2, 0.354)]
 
 
+class Recorder:
+    """A calibration that notes what it is given."""
+
+    def __init__(self, verdict: bool = True) -> None:
+        self.seen: list[tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float32], int]] = []
+        self.verdict = verdict
+
+    def judge(
+        self,
+        query: NDArray[np.float32],
+        similarities: NDArray[np.float64],
+        vectors: NDArray[np.float32],
+        searched: int,
+    ) -> tuple[NDArray[np.float64], Nobody]:
+        self.seen.append((query, similarities, vectors, searched))
+        return similarities / 2, Nobody(0.8, 0.7, verdict=self.verdict)
+
+
 def test_nobody_when_there_is_nothing_or_nothing_likely(people: Path) -> None:
     with Gallery.open(people, read_only=True) as gallery:
-        (unsure,) = search(gallery, vectors_of("red jacket"), 3, calibration=lambda query, scores: scores * 0 + 0.2)
-        (sure,) = search(
-            gallery, vectors_of("red jacket"), 3, calibration=lambda query, scores: 0.9 - 0.5 * (scores < 0.5)
-        )
+        (unsure,) = search(gallery, vectors_of("red jacket"), 3, calibration=Recorder())
+        (sure,) = search(gallery, vectors_of("red jacket"), 3, calibration=Recorder(verdict=False))
         (unknown,) = search(gallery, vectors_of("red jacket"), 3)
+        late = Filter(since=datetime(2030, 1, 1, tzinfo=timezone.utc))
+        (nothing,) = search(gallery, vectors_of("red jacket"), 3, late, calibration=Recorder(verdict=False))
     assert is_nobody([])
+    assert is_nobody(nothing)
     assert is_nobody(unsure)
-    assert [match.confidence for match in unsure] == [0.2, 0.2, 0.2]
+    assert [match.confidence for match in unsure] == [match.similarity / 2 for match in unsure]
+    assert unsure.nobody == unsure.first(1).nobody == Nobody(0.8, 0.7, verdict=True)
+    assert unsure.first(1) == unsure[:1]
     assert not is_nobody(sure)
     assert not is_nobody(unknown)
+    assert not is_nobody(list(unknown))
+    assert unknown.nobody == Nobody(None, None, verdict=False)
+
+
+@pytest.mark.parametrize("resident", [False, True])
+def test_what_a_calibration_is_given(people: Path, resident: bool) -> None:
+    """More matches than are shown, with their vectors, and how many sightings the filter let through."""
+    with Gallery.open(people, read_only=True) as gallery:
+        scan = VectorScan.load(gallery) if resident else None
+        recorder = Recorder()
+        queries = vectors_of("red jacket", "green coat")
+        answers = search(gallery, queries, 1, scan=scan, calibration=recorder)
+        search(gallery, queries[:1], 1, Filter(cameras=("car park",)), scan=scan, calibration=recorder)
+    assert [len(matches) for matches in answers] == [1, 1]
+    assert [searched for *_, searched in recorder.seen] == [4, 4, 2]
+    for query, similarities, vectors, _ in recorder.seen:
+        np.testing.assert_allclose(vectors @ query, similarities, atol=1e-5)
+    assert [len(similarities) for _, similarities, _, _ in recorder.seen] == [4, 4, 2]
 
 
 @settings(max_examples=25, deadline=None)

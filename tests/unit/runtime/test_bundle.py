@@ -201,9 +201,36 @@ def test_model_json_survives_a_round_trip(folder: Path) -> None:
     assert BundleInfo.model_validate_json(info.model_dump_json()) == info
 
 
+CALIBRATION: dict[str, Any] = {
+    "kind": "logistic",
+    "features": ["query", "picture", "margin", "size"],
+    "temperature": 0.07,
+    "alike": 0.8,
+    "match": [-1.0, 0.3, 0.2, 0.5, -0.5],
+    "somebody": [0.5, 0.6, 0.2, 0.0, -0.6],
+    "threshold": [-0.2, -0.1],
+    "sizes": [5, 300],
+    "false_dismissals": 0.1,
+    "data": {"dataset": "street"},
+    "measured": {"top1_count": 0.02},
+}
+
+
+@pytest.mark.usefixtures("background")
 def test_calibration_is_handed_on_as_it_stands(folder: Path) -> None:
-    change(folder, "calibration", {"kind": "logistic", "slope": 20.0})
-    assert Bundle.open(folder).calibration == {"kind": "logistic", "slope": 20.0}
+    change(folder, "calibration", CALIBRATION)
+    bundle = Bundle.open(folder)
+    bundle.verify()
+    assert bundle.calibration == CALIBRATION
+
+
+def test_a_calibration_is_validated_and_needs_a_background(folder: Path) -> None:
+    change(folder, "calibration", CALIBRATION)
+    with pytest.raises(BundleError, match="a calibration needs a background"):
+        Bundle.open(folder).verify()
+    change(folder, "calibration", {**CALIBRATION, "slope": 20.0})
+    with pytest.raises(BundleError, match=r"calibration\.slope"):
+        Bundle.open(folder).verify()
 
 
 def test_the_id_is_short_stable_and_needs_no_weights(folder: Path) -> None:
