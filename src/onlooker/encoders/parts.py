@@ -17,14 +17,15 @@ from torch import Tensor, nn
 from onlooker.datasets.regions import REGION_SEGMENTS, SEGMENTS
 from onlooker.encoders.config import PartsConfig
 from onlooker.encoders.image_towers import MIDDLE_WIDTH
-from onlooker.encoders.pooling import AttentionPooling
 
 CONTEXT_WIDTH = COLOUR_WIDTH = 64
 LAST_WIDTH = 1280
 CELL_WIDTH = MIDDLE_WIDTH + CONTEXT_WIDTH + COLOUR_WIDTH
 COLOUR_BLOCK = 4
 """The colours of a cell of 16x16 pixels are looked at in blocks of 4x4: enough for stripes, too coarse for noise."""
-TEXT_WIDTH = 64
+HIDDEN_WIDTH = 128
+REACH = (0.5, 0.4, 0.2, 0.1, 0.05)
+"""Shares at the start of a word itself and of the first to fourth word before it."""
 BANDS: dict[str, tuple[float, float]] = {
     "head": (0.0, 0.2),
     "upper": (0.15, 0.55),
@@ -46,10 +47,10 @@ class RegionHeads(nn.Module):
 
     def __init__(self, regions: int, width: int, config: PartsConfig) -> None:
         super().__init__()
-        self.hidden = nn.Parameter(torch.randn(regions, width, TEXT_WIDTH * 2) * width**-0.5)
-        self.hidden_bias = nn.Parameter(torch.zeros(regions, TEXT_WIDTH * 2))
-        self.out = nn.Parameter(torch.randn(regions, TEXT_WIDTH * 2, config.dimension) * (TEXT_WIDTH * 2) ** -0.5)
-        self.gate = nn.Parameter(torch.zeros(regions, TEXT_WIDTH * 2))
+        self.hidden = nn.Parameter(torch.randn(regions, width, HIDDEN_WIDTH) * width**-0.5)
+        self.hidden_bias = nn.Parameter(torch.zeros(regions, HIDDEN_WIDTH))
+        self.out = nn.Parameter(torch.randn(regions, HIDDEN_WIDTH, config.dimension) * HIDDEN_WIDTH**-0.5)
+        self.gate = nn.Parameter(torch.zeros(regions, HIDDEN_WIDTH))
         self.gate_bias = nn.Parameter(torch.zeros(regions))
         self.log_length = nn.Parameter(torch.full((regions,), math.log(2 * config.weight)))
         self.dropout = nn.Dropout(0.1)
@@ -144,7 +145,10 @@ class ImageParts(nn.Module):
 
 
 class TextParts(nn.Module):
-    """The regions of a text: a learned query looks for the words of each.
+    """The regions of a text: where its words speak of each.
+
+    One linear layer scores the words for each region (``onlooker.encoders.wording`` says where it starts). What a word
+    gets is shared with the words before it, where English has the colour of a garment.
 
     Args:
         config: What regions there are.
@@ -153,9 +157,9 @@ class TextParts(nn.Module):
 
     def __init__(self, config: PartsConfig, hidden: int) -> None:
         super().__init__()
-        self.regions = len(config.regions)
-        self.attention = AttentionPooling(hidden, self.regions, inner=TEXT_WIDTH)
-        self.heads = RegionHeads(self.regions, TEXT_WIDTH, config)
+        self.scores = nn.Linear(hidden, len(config.regions))
+        self.reach = nn.Parameter(torch.tensor(REACH).repeat(len(config.regions), 1))
+        self.heads = RegionHeads(len(config.regions), hidden, config)
 
     def forward(self, states: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Pool by region.
@@ -167,7 +171,15 @@ class TextParts(nn.Module):
         Returns:
             Unit blocks [n, regions, dimension], and their lengths [n, regions].
         """
-        pooled = self.attention(states, attention_mask)
+        scores = self.scores(states).masked_fill(attention_mask[:, :, None] == 0, -1e4)
+        shares = scores.softmax(dim=1).transpose(1, 2)
+        ahead = functional.pad(shares, (0, len(REACH) - 1))
+        tokens = shares.shape[2]
+        shares = sum(
+            (ahead[:, :, step : step + tokens] * self.reach[:, step, None] for step in range(1, len(REACH))),
+            shares * self.reach[:, 0, None],
+        )
+        pooled = torch.einsum("nrt,nth->nrh", shares, states)
         unit: Tensor
-        unit, lengths = self.heads(pooled.unflatten(1, (self.regions, TEXT_WIDTH)))
+        unit, lengths = self.heads(pooled)
         return unit, lengths

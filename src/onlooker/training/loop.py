@@ -28,6 +28,7 @@ from onlooker.encoders.checkpoint import image_spec, make_tokenizer, recover_fol
 from onlooker.encoders.dual import DualEncoder, build
 from onlooker.encoders.lora import add_adapters
 from onlooker.encoders.text_towers import tokenizer_file
+from onlooker.encoders.wording import aim_at_words
 from onlooker.errors import ConfigError, TrainingError
 from onlooker.files import write_json
 from onlooker.training.batches import Batch, Collate, EpochSampler, TrainingItems, encode_groups, make_loader
@@ -107,6 +108,8 @@ class Training:
             # Depthwise convolutions run about 1.5 times as fast in this layout on a CPU.
             self.model.image_tower.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.tokenizer_path = tokenizer_file(recipe.model.text)
+        if recipe.model.parts is not None and recipe.run.text_from is None:
+            aim_at_words(self.model, self.tokenizer_path)
         tokenizer = make_tokenizer(recipe.model, self.tokenizer_path)
         spec = image_spec(self.model)
         data = recipe.data
