@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -217,9 +219,9 @@ def test_twins_have_the_same_surroundings(seed: int) -> None:
         for each in (dressed((180, 40, 40), (40, 60, 170)), dressed((40, 60, 170), (180, 40, 40)))
     )
     assert one.mask is not None
-    away = cv2.dilate((one.mask > 0).astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
-    # A garment under an obstacle's soft edge may show through; nothing else.
-    assert (one.rgb[away] == other.rgb[away]).all(axis=1).mean() > 0.97
+    # Two pixels away, since a garment shows through the soft edge of an obstacle; of a thin one it may farther in.
+    away = cv2.dilate((one.mask > 0).astype(np.uint8), np.ones((5, 5), np.uint8)) == 0
+    assert not away.any() or (one.rgb[away] == other.rgb[away]).all(axis=1).mean() > 0.98
 
 
 def test_without_a_mask_the_rest_goes_on_alike() -> None:
@@ -316,3 +318,16 @@ def test_low_resolution_reaches_its_least() -> None:
         return min(float(chosen.apply(sample, np.random.default_rng(seed)).rgb.std()) for seed in range(40))
 
     assert sharpest(coarse) < 0.6 * sharpest(default)
+
+
+def test_the_strengths_in_the_docs_are_those_of_the_picture() -> None:
+    root = Path(__file__).resolve().parents[3]
+    page = (root / "docs" / "datasets.md").read_text(encoding="utf-8")
+    block = page.split("[data.augmentation]\n", 1)[1].split("```", 1)[0]
+    documented = {key: float(value) for key, value in re.findall(r"^(\w+) = ([\d.]+)$", block, re.MULTILINE)}
+    script = (root / "scripts" / "draw_augmentations.py").read_text(encoding="utf-8")
+    block = script.split("CAMERAS = Augmentation(\n", 1)[1].split(")\n", 1)[0]
+    drawn = {key: float(value) for key, value in re.findall(r"^    (\w+)=([\d.]+),$", block, re.MULTILINE)}
+    assert len(drawn) > 10
+    assert documented == drawn
+    Augmentation.model_validate(documented)
