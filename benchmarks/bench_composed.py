@@ -2,6 +2,7 @@
 
     python benchmarks/bench_composed.py --data street.jsonl
     python benchmarks/bench_composed.py --data street.jsonl --bundle my-bundle --json composed.json
+    python benchmarks/bench_composed.py --data street.jsonl --sweep
     python benchmarks/bench_composed.py --video one-by-one-person-detection.mp4 --people one-by-one_people.json
 
 The manifest has to name garment masks (SciPy reads them): cases are made by painting garments of its photographs. Each
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--bundle", help="bundle folder; the shipped one where not given")
     parser.add_argument("--checkpoint", type=Path, help="a training's checkpoint instead of a bundle")
     parser.add_argument("--seed", type=int, default=0, help="of what is painted and drawn")
+    parser.add_argument("--sweep", action="store_true", help="measure other weights of the shipped way instead")
     parser.add_argument("--video", type=Path, help="a video to search by its own frames")
     parser.add_argument(
         "--people", type=Path, help='JSON that says who is where in it: {"fps", "people": [{"frames"}]}'
@@ -76,27 +78,47 @@ def measure_photographs(options: argparse.Namespace) -> dict[str, Any]:
         "sum": plain_sum,
         "shipped": partial(compose, space),
     }
+    if options.sweep:
+        ways = swept(partial(compose, space), layout=bool(space.layout))
     ways_measured = {name: measure(material, way, seed=options.seed) for name, way in ways.items()}
     return {
         "bundle": options.bundle or str(options.checkpoint or "the shipped one"),
         "model_id": encoder.bundle_id,
         "layout": bool(space.layout),
-        "background": space.images is not None,
+        "background": space.texts is not None,
         "photographs": len(manifest),
         "painted": len(material.cases),
         "ways": ways_measured,
     }
 
 
+def swept(compose: Callable[..., Any], *, layout: bool) -> dict[str, Callable[..., Any]]:
+    """Return the shipped way with each of its weights varied, the others at their defaults."""
+    from dataclasses import replace
+
+    from onlooker.gallery.composing import WEIGHTS
+
+    varied: dict[str, Sequence[float]] = {
+        "text": (0.4, 0.45, 0.5, 0.55, 0.6, 0.65),
+        "unwanted": (0.1, 0.2, 0.3, 0.4, 0.5),
+    }
+    if layout:
+        varied |= {"gives_way": (0.0, 0.25, 0.5, 0.75, 1.0), "gives_way_whole": (0.0, 0.2, 0.4)}
+    return {"shipped": compose} | {
+        f"{name} {value}": partial(compose, weights=replace(WEIGHTS, **{name: value}))
+        for name, values in varied.items()
+        for value in values
+    }
+
+
 def open_checkpoint(path: Path, train: Any) -> tuple[Any, Any]:
     """Open a checkpoint, with the layout and a background as its bundle would have them."""
     from onlooker.encoders.checkpoint import open_encoder
-    from onlooker.evaluation.encoding import encode
     from onlooker.gallery.composing import Space
 
     encoder = open_encoder(path)
-    encoded = encode(encoder, train, texts="all")
-    return encoder, Space(encoder.model.config.layout(), encoded.picture_vectors, encoded.text_vectors)
+    texts = list(dict.fromkeys(text for record in train.records for text in record.texts()))
+    return encoder, Space(encoder.model.config.layout(), encoder.encode_texts(texts))
 
 
 def first_alone(*, texts: Sequence[Any] = (), pictures: Sequence[Any] = (), unwanted: Sequence[Any] = ()) -> Any:

@@ -3,16 +3,14 @@
 Whatever was asked, the answer is one unit vector of the bundle's space, so that a search stays one dot product with
 every sighting. Three facts of such a space shape how parts are joined:
 
-* Vectors of pictures and of texts lie in different places (the modality gap), and similarities of a picture to pictures
-  spread over another range than those of a text. Where a bundle carries a background, each part is therefore centred by
-  the mean of its kind, and scaled so that its similarities to the background pictures have a standard deviation of 1.
-  Without a background vectors stay as they are and count with length 1.
+* Texts lie elsewhere than pictures (the modality gap): most of a text's vector says "this is a text". Where the bundle
+  has a background, that part, the mean of its texts, is taken off a text that changes or refuses something.
 * Where the bundle says which columns stand for which region of the body, a text's block is long where the text speaks
-  of that region. There the picture must give way: after "in a red jacket" its own jacket is of no interest.
+  of that region. There the picture gives way: after "in a red jacket" its own jacket is of no interest.
 * A dot product can only subtract. "Not a red jacket" pushes sightings back by as much as they are like one, and those
   least like one come forward; the weight is therefore small.
 
-The weights were chosen on painted photographs (``onlooker.evaluation.composed``); docs/queries.md has the figures.
+The weights were chosen by measuring (``onlooker.evaluation.composed``); docs/queries.md has the figures.
 """
 
 from __future__ import annotations
@@ -37,17 +35,8 @@ if TYPE_CHECKING:
 
 GLOBAL = "global"
 """The block of a vector that stands for the whole person and no region."""
-TEXT_SHARE = 0.5
-"""How much of "this picture, but ..." is the text, 0 to 1."""
-GIVES_WAY = 1.0
-"""Share of a region of the picture that is left out where the text speaks fully of it, 0 to 1."""
-GLOBAL_GIVES_WAY = 0.0
-"""The same for the block of the whole person."""
-UNWANTED = 0.4
-"""Weight of each unwanted text beside the 1 of what is wanted."""
 SPEAKS_FULLY = 0.9
 """A text whose block is longer than this share of the background texts' speaks fully of the region."""
-
 PICTURES_AT_ONCE = 32
 """Query pictures that are held in memory together."""
 
@@ -59,17 +48,36 @@ ReadPerson = Callable[[Path], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
+class Weights:
+    """How much each part of a query counts.
+
+    Attributes:
+        text: Share of the text in "this picture, but ...", 0 to 1; the rest is the picture's.
+        gives_way: Share of a region of the picture that is left out where the text speaks fully of it, 0 to 1.
+        gives_way_whole: The same for the block of the whole person.
+        unwanted: Of each unwanted text, beside the 1 of what is wanted.
+    """
+
+    text: float = 0.55
+    gives_way: float = 0.5
+    gives_way_whole: float = 0.0
+    unwanted: float = 0.3
+
+
+WEIGHTS = Weights()
+"""The ones that ``onlooker search`` uses."""
+
+
+@dataclass(frozen=True)
 class Space:
     """What is known of a bundle's vectors beside the vectors themselves.
 
     Attributes:
         layout: Half-open column ranges by name, one of them ``GLOBAL``, or nothing where a vector has no parts.
-        images: float32 (n, d), vectors of pictures of people in general; None where there are none.
-        texts: float32 (m, d), vectors of texts about people in general, likewise.
+        texts: float32 (m, d), vectors of texts about people in general; None where there are none.
     """
 
     layout: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    images: Vectors | None = None
     texts: Vectors | None = None
 
     @classmethod
@@ -82,14 +90,7 @@ class Space:
         if not isinstance(encoder, Encoder):
             return cls()
         background = encoder.bundle.background()
-        if background is None:
-            return cls(encoder.bundle.layout)
-        return cls(encoder.bundle.layout, background.images, background.texts)
-
-    @cached_property
-    def image_mean(self) -> NDArray[np.float64] | float:
-        """float64 (d,), where vectors of pictures lie; 0 where it is not known."""
-        return 0.0 if self.images is None else np.asarray(self.images.mean(axis=0, dtype=np.float64))
+        return cls(encoder.bundle.layout, None if background is None else background.texts)
 
     @cached_property
     def text_mean(self) -> NDArray[np.float64] | float:
@@ -175,7 +176,9 @@ def _vector_of(gallery: Gallery, sighting_id: int) -> Vectors:
     return mean
 
 
-def compose(space: Space, *, texts: Rows = (), pictures: Rows = (), unwanted: Rows = ()) -> Vectors:
+def compose(
+    space: Space, *, texts: Rows = (), pictures: Rows = (), unwanted: Rows = (), weights: Weights = WEIGHTS
+) -> Vectors:
     """Join the parts of one query.
 
     Args:
@@ -183,6 +186,7 @@ def compose(space: Space, *, texts: Rows = (), pictures: Rows = (), unwanted: Ro
         texts: float32 (t, d), L2-normalised: what is wanted in words; beside pictures, what is to be different.
         pictures: float32 (p, d), L2-normalised: pictures of the person.
         unwanted: float32 (u, d), L2-normalised: texts of what is not wanted.
+        weights: How much each part counts.
 
     Returns:
         float32 (d,), L2-normalised. One text or one picture alone comes back as it is.
@@ -196,9 +200,9 @@ def compose(space: Space, *, texts: Rows = (), pictures: Rows = (), unwanted: Ro
     if len(said) + len(seen) == 1 and not refused:
         alone: Vectors = (*said, *seen)[0]
         return alone
-    wanted = _wanted(space, said, seen)
+    wanted = _changed(space, seen, said, weights) if said and seen else _mean(said or seen)
     for text in refused:
-        wanted = wanted - UNWANTED * _scaled(space, text - space.text_mean)
+        wanted = wanted - weights.unwanted * _mean([text - space.text_mean])
     length = float(np.linalg.norm(wanted))
     if not length > 1e-6:
         raise QueryError("the parts of the query cancel each other out; ask for something else than what is refused")
@@ -206,19 +210,16 @@ def compose(space: Space, *, texts: Rows = (), pictures: Rows = (), unwanted: Ro
     return result
 
 
-def _wanted(space: Space, said: Sequence[Vectors], seen: Sequence[Vectors]) -> NDArray[np.float64]:
-    if not said or not seen:
-        # Not centred: beside a "not" of little weight the order stays that of the text or the picture alone.
-        return _scaled(space, _mean(said or seen))
-    kept = np.ones(len(seen[0]))
+def _changed(space: Space, seen: Sequence[Vectors], said: Sequence[Vectors], weights: Weights) -> NDArray[np.float64]:
+    """Return a picture changed by words, of unit length."""
+    picture = _mean(seen)
     shares = [speaks_of(space, text) for text in said]
     for name, (begin, end) in space.layout.items():
-        strength = GLOBAL_GIVES_WAY if name == GLOBAL else GIVES_WAY
-        kept[begin:end] -= strength * max(share[name] for share in shares)
-    # The scale is that of the whole picture: what gives way leaves room, and the rest does not grow into it.
-    picture = kept * _scaled(space, _mean(seen) - space.image_mean)
-    text = _scaled(space, _mean(said) - space.text_mean)
-    return (1 - TEXT_SHARE) * picture + TEXT_SHARE * text
+        strength = weights.gives_way_whole if name == GLOBAL else weights.gives_way
+        picture[begin:end] *= 1 - strength * max(share[name] for share in shares)
+    # What gives way leaves room: the rest of the picture does not grow into it.
+    text = _mean([text - space.text_mean for text in said])
+    return _mean([(1 - weights.text) * picture + weights.text * text])
 
 
 def speaks_of(space: Space, text: NDArray[np.floating]) -> dict[str, float]:
@@ -240,20 +241,10 @@ def speaks_of(space: Space, text: NDArray[np.floating]) -> dict[str, float]:
     }
 
 
-def _mean(vectors: Rows) -> NDArray[np.float64]:
-    """Return the mean, of unit length again: two views of one person, or two wishes, weigh as much as one."""
+def _mean(vectors: Vectors | Sequence[NDArray[np.floating]]) -> NDArray[np.float64]:
+    """Return the mean, of unit length: two views of one person, or two wishes, weigh as much as one."""
     mean: NDArray[np.float64] = np.mean(vectors, axis=0, dtype=np.float64)
     length = float(np.linalg.norm(mean))
     if length > 1e-6:
         mean /= length
     return mean
-
-
-def _scaled(space: Space, vector: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a vector whose similarities to the background pictures have standard deviation 1; else length 1."""
-    if space.images is not None:
-        spread = float((space.images @ vector.astype(np.float32)).std())
-    else:
-        spread = float(np.linalg.norm(vector))
-    scaled: NDArray[np.float64] = vector / max(spread, 1e-6)
-    return scaled

@@ -60,9 +60,9 @@ ALL_TEXTS = unit(
     )
 )
 SPACES = {
-    "layout and background": Space(LAYOUT, EVERYBODY, ALL_TEXTS),
+    "layout and background": Space(LAYOUT, ALL_TEXTS),
     "layout alone": Space(LAYOUT),
-    "background alone": Space({}, EVERYBODY, ALL_TEXTS),
+    "background alone": Space({}, ALL_TEXTS),
     "nothing": Space(),
 }
 
@@ -137,7 +137,7 @@ def test_nothing_wanted_or_nothing_left() -> None:
     with pytest.raises(QueryError, match="has to say what is wanted"):
         compose(Space(), unwanted=[text(RED)])
     with pytest.raises(QueryError, match="cancel each other out"):
-        compose(Space(), texts=[text(RED)], pictures=[-text(RED)])
+        compose(Space(), texts=[text(RED), -text(RED)])
 
 
 numbers = st.integers(0, 2**32 - 1)
@@ -241,5 +241,5 @@ def test_a_composed_query_has_no_confidence(people: Gallery) -> None:
 def test_the_space_of_a_bundle(tmp_path: Path) -> None:
     encoder = Encoder.open(write_tiny_bundle(tmp_path / "bundle"))
     space = Space.of(encoder)
-    assert (dict(space.layout), space.images, space.texts) == ({}, None, None)
+    assert (dict(space.layout), space.texts) == ({}, None)
     assert Space.of(FakeEncoder()) == Space()
