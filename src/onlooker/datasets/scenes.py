@@ -141,10 +141,9 @@ def shuffle_surroundings(
     height, width = person.shape
     half = max(1, width // 2), max(1, height // 2)
     small = cv2.resize(rgb, half, interpolation=cv2.INTER_AREA).astype(np.float32)
-    # What is partly person is left out whole, or the person's colours would leak into the filling.
-    known = (cv2.resize(cv2.dilate(person, np.ones((3, 3), np.uint8)), half, interpolation=cv2.INTER_AREA) == 0).astype(
-        np.float32
-    )
+    # What is partly person, or two pixels from it (masks are not exact), is left out: its colours would leak out.
+    person_and_edge = cv2.dilate(person, np.ones((5, 5), np.uint8))
+    known = (cv2.resize(person_and_edge, half, interpolation=cv2.INTER_AREA) == 0).astype(np.float32)
     place = _fill(small * known[..., None], known)
     mirrored, shift, strength = rng.random(3)
     if mirrored < 0.5:
