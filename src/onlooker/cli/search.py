@@ -121,7 +121,7 @@ def run(
     not what is shown: the top ten of one camera are ten wherever it has seen so many.
 
     A picture finds people who look like the one in it; TEXT beside it says what is to be different. --not pushes back,
-    gently, whoever fits its words.
+    gently, whoever fits its words. Such queries have no confidence: it is known for descriptions alone.
 
     \b
     Examples:

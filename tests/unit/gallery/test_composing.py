@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onlooker.errors import QueryError
+from onlooker.files import sha256_of
 from onlooker.gallery.composing import Space, compose, settle, speaks_of, vectors_of
 from onlooker.gallery.queries import Query
 from onlooker.gallery.search import search
 from onlooker.gallery.store import Gallery
+from onlooker.runtime.background import Background, write_background
+from onlooker.runtime.bundle import Bundle
 from onlooker.runtime.calibration import Nobody
 from onlooker.runtime.encoder import Encoder
 from onlooker.runtime.fake import FakeEncoder
@@ -239,7 +243,20 @@ def test_a_composed_query_has_no_confidence(people: Gallery) -> None:
 
 
 def test_the_space_of_a_bundle(tmp_path: Path) -> None:
-    encoder = Encoder.open(write_tiny_bundle(tmp_path / "bundle"))
+    folder = tmp_path / "bundle"
+    encoder = Encoder.open(write_tiny_bundle(folder))
     space = Space.of(encoder)
     assert (dict(space.layout), space.texts) == ({}, None)
     assert Space.of(FakeEncoder()) == Space()
+    texts = encoder.encode_texts(["red", "green jacket", "a man"])
+    write_background(folder / "background.npz", Background(texts[:1], texts))
+    content = json.loads((folder / "model.json").read_text())
+    content["layout"] = {"global": [0, 4], "upper": [4, 8]}
+    content["background"] = {"file": "background.npz", "sha256": sha256_of(folder / "background.npz")}
+    (folder / "model.json").write_text(json.dumps(content))
+    space = Space.of(Encoder.open(Bundle.open(folder)))
+    assert space.layout == {"global": (0, 4), "upper": (4, 8)}
+    assert space.texts is not None
+    assert np.allclose(space.texts, texts, atol=1e-3)
+    assert np.allclose(space.text_mean, texts.mean(axis=0), atol=1e-3)
+    assert set(space.full_lengths) == {"global", "upper"}
