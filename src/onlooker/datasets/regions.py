@@ -25,15 +25,6 @@ SEGMENTS: dict[str, tuple[str, ...]] = {
 """The segments that are told apart, by name, with their labels. Dresses are a segment of their own: they belong to what
 is worn above the waist and below. Rings, watches, bracelets and gloves are too small: background."""
 
-REGION_SEGMENTS: dict[str, tuple[str, ...]] = {
-    "head": ("head",),
-    "upper": ("upper", "whole"),
-    "lower": ("lower", "whole"),
-    "feet": ("feet",),
-    "carried": ("carried",),
-}
-"""The regions of a person that descriptions speak of, and the segments that each is made of."""
-
 SEGMENT_OF: dict[str, str] = {label: name for name, labels in SEGMENTS.items() for label in labels}
 """The segment of a garment label; labels that are background are left out."""
 

@@ -87,6 +87,16 @@ Region = Literal["head", "upper", "lower", "feet", "carried"]
 REGIONS: tuple[Region, ...] = ("head", "upper", "lower", "feet", "carried")
 """Regions of a dressed person that can have a block of the vector: hair and hats, what is worn above and below the
 waist, shoes, bags."""
+SEGMENTS = ("background", "skin", "head", "upper", "lower", "whole", "feet", "carried")
+"""What the segmentation head tells apart, in the order of its channels; "whole" is a dress, worn above and below."""
+REGION_SEGMENTS: dict[str, tuple[str, ...]] = {
+    "head": ("head",),
+    "upper": ("upper", "whole"),
+    "lower": ("lower", "whole"),
+    "feet": ("feet",),
+    "carried": ("carried",),
+}
+"""The segments that each region is made of."""
 
 
 class PartsConfig(Part):

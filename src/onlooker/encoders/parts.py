@@ -14,8 +14,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from onlooker.datasets.regions import REGION_SEGMENTS, SEGMENTS
-from onlooker.encoders.config import PartsConfig
+from onlooker.encoders.config import REGION_SEGMENTS, SEGMENTS, PartsConfig
 from onlooker.encoders.image_towers import MIDDLE_WIDTH
 
 CONTEXT_WIDTH = COLOUR_WIDTH = 64
@@ -95,7 +94,7 @@ class ImageParts(nn.Module):
         self.segmentation = nn.Sequential(
             nn.Conv2d(CELL_WIDTH, 64, 1), nn.GELU(), nn.Conv2d(64, len(SEGMENTS), 3, padding=1)
         )
-        names = [*SEGMENTS]
+        names = SEGMENTS
         weights = torch.zeros(len(config.regions), len(SEGMENTS))
         middles = (torch.arange(rows) + 0.5) / rows
         bands = torch.zeros(len(config.regions), rows)
@@ -147,7 +146,7 @@ class ImageParts(nn.Module):
 class TextParts(nn.Module):
     """The regions of a text: where its words speak of each.
 
-    One linear layer scores the words for each region (``onlooker.encoders.wording`` says where it starts). What a word
+    One linear layer scores the words for each region (``onlooker.training.wording`` says where it starts). What a word
     gets is shared with the words before it, where English has the colour of a garment.
 
     Args:

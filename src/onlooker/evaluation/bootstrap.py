@@ -90,3 +90,17 @@ def _weighted_median(ascending: NDArray[np.int64], weights: NDArray[np.int64]) -
     count = int(running[-1])
     middle = np.searchsorted(running, [(count - 1) // 2, count // 2], side="right")
     return float(ascending[middle].mean())
+
+
+def interval_of_mean(values: NDArray[np.float64], resamples: int = 1000, seed: int = 0) -> tuple[float, float]:
+    """Return the 95 % interval of a mean over independent items.
+
+    Args:
+        values: float64 (k,), one for each item, at least one.
+        resamples: How many times the items are drawn, at least 2.
+        seed: Of the draws.
+    """
+    random = np.random.default_rng(seed)
+    means = values[random.integers(len(values), size=(resamples, len(values)))].mean(axis=1)
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)

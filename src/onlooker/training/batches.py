@@ -134,7 +134,7 @@ class Collate:
         spec: ImageSpec,
         *,
         word_dropout: float = 0.0,
-        groups: int = 2,
+        groups: int = 3,
         phrasing: Phrasing | None = None,
     ) -> None:
         self.tokenizer, self.spec, self.word_dropout, self.groups = tokenizer, spec, word_dropout, groups

@@ -28,7 +28,6 @@ from onlooker.encoders.checkpoint import image_spec, make_tokenizer, recover_fol
 from onlooker.encoders.dual import DualEncoder, build
 from onlooker.encoders.lora import add_adapters
 from onlooker.encoders.text_towers import tokenizer_file
-from onlooker.encoders.wording import aim_at_words
 from onlooker.errors import ConfigError, TrainingError
 from onlooker.files import write_json
 from onlooker.training.batches import Batch, Collate, EpochSampler, TrainingItems, encode_groups, make_loader
@@ -39,6 +38,7 @@ from onlooker.training.optimisation import MovingAverage, Schedule, make_optimis
 from onlooker.training.recipes import Recipe, recipe_json
 from onlooker.training.state import Progress, find_state, load_state, save_state
 from onlooker.training.validation import Scorer, Validation
+from onlooker.training.wording import aim_at_words
 
 PACKAGES = ("onlooker", "torch", "transformers", "peft", "safetensors", "numpy")
 

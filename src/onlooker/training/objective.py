@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from onlooker.datasets.regions import REGION_SEGMENTS, SEGMENT_OF
+from onlooker.datasets.regions import SEGMENT_OF
+from onlooker.encoders.config import REGION_SEGMENTS
 from onlooker.encoders.dual import Encoded
 from onlooker.training.batches import Batch
 from onlooker.training.losses import make_loss, matches_of

@@ -4,7 +4,8 @@ import numpy as np
 
 from onlooker.datasets.masks import LABELS
 from onlooker.datasets.recolour import RECOLOURED
-from onlooker.datasets.regions import REGION_SEGMENTS, SEGMENT_OF, SEGMENTS, segment_shares
+from onlooker.datasets.regions import SEGMENT_OF, SEGMENTS, segment_shares
+from onlooker.encoders import config
 
 
 def test_every_label_that_is_named_is_a_label_and_has_one_segment() -> None:
@@ -14,8 +15,12 @@ def test_every_label_that_is_named_is_a_label_and_has_one_segment() -> None:
     assert set(SEGMENT_OF) == set(named)
 
 
+def test_the_segmentation_head_has_the_same_segments_in_the_same_order() -> None:
+    assert tuple(SEGMENTS) == config.SEGMENTS
+
+
 def test_every_garment_that_can_be_painted_lies_in_a_region() -> None:
-    in_regions = {segment for segments in REGION_SEGMENTS.values() for segment in segments}
+    in_regions = {segment for segments in config.REGION_SEGMENTS.values() for segment in segments}
     assert all(SEGMENT_OF[garment] in in_regions for garment in RECOLOURED)
 
 

@@ -1,9 +1,9 @@
-"""Where the regions' blocks of a text begin to look: at the words for what is worn there, and at what is said of them.
+"""Where the regions' blocks of a text begin to look: at the words for what is worn there.
 
-Left to itself, a region's attention starts at equal shares for all words, and a text says the same of every region; then
-the picture's blocks have nothing to bind to, and twins are told apart no better than by chance for hundreds of steps. A
-language model knows already which colour belongs to which garment. One linear layer on its token states reads that off,
-fitted by ridge regression on made-up descriptions whose phrases are known; training goes on from there.
+Left to itself, a region's attention starts at equal shares for all words, and a text says the same of every region;
+then the picture's blocks have nothing to bind to, and twins are told apart no better than by chance for hundreds of
+steps. A language model knows already what is worn where. One linear layer on its token states reads that off, fitted by
+ridge regression on made-up descriptions whose phrases are known; training goes on from there.
 """
 
 from __future__ import annotations
