@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from onlooker.errors import QueryError
 from onlooker.files import sha256_of
-from onlooker.gallery.composing import Space, compose, settle, speaks_of, vectors_of
+from onlooker.gallery.composing import Space, Weights, compose, settle, speaks_of, vectors_of
 from onlooker.gallery.queries import Query
 from onlooker.gallery.search import search
 from onlooker.gallery.store import Gallery
@@ -95,6 +95,40 @@ def test_a_picture_changed_by_words(upper: int, lower: int) -> None:
     for new in range(4):
         assert best(compose(space, texts=[text(new)], pictures=[picture(upper, lower)])) == (new, lower)
         assert best(compose(space, texts=[text(None, new)], pictures=[picture(upper, lower)])) == (upper, new)
+
+
+def test_the_region_that_the_words_speak_of_gives_way() -> None:
+    """Where the picture keeps its red jacket, few words of a green one do not get past it."""
+    for name in ("layout and background", "layout alone"):
+        parts = {"texts": [text(GREEN)], "pictures": [picture(RED, BLUE)]}
+        kept = compose(SPACES[name], **parts, weights=Weights(text=0.35, gives_way=0, gives_way_whole=0))
+        left = compose(SPACES[name], **parts, weights=Weights(text=0.35, gives_way=1, gives_way_whole=0))
+        gone = compose(SPACES[name], **parts, weights=Weights(text=0.35, gives_way=1, gives_way_whole=1))
+        assert best(kept) == (RED, BLUE)
+        assert best(left) == (GREEN, BLUE)
+        begin, end = LAYOUT["upper"]
+        assert left[begin + RED] < 0.2 * kept[begin + RED]
+        assert gone[RED] < 0.3 * left[RED]
+        begin, end = LAYOUT["lower"]
+        assert int(left[begin:end].argmax()) == BLUE
+
+
+def test_what_all_texts_share_changes_nothing() -> None:
+    shared = unit(ALL_TEXTS.mean(axis=0))
+    for parts in (
+        {"texts": [text(GREEN)], "pictures": [picture(RED, BLUE)]},
+        {"texts": [text(GREEN)], "unwanted": [text(RED)]},
+    ):
+        centred, plain = (compose(SPACES[name], **parts) for name in ("background alone", "nothing"))
+        apart = abs(float(centred @ shared) - float(plain @ shared))
+        assert apart > 0.05
+    gap = np.zeros(12)
+    gap[:4] = 0.5
+    centred, plain = (
+        compose(SPACES[name], texts=[text(GREEN)], pictures=[picture(RED, BLUE)])
+        for name in ("background alone", "nothing")
+    )
+    assert centred @ gap < plain @ gap - 0.1
 
 
 def test_a_picture_changed_by_words_without_a_background() -> None:
