@@ -11,7 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from onlooker.files import sha256_of
-from onlooker.runtime.bundle import Bundle, BundleInfo, ImagePart, TextPart, write_bundle_info
+from onlooker.runtime.background import Background, write_background
+from onlooker.runtime.bundle import (
+    BackgroundPart,
+    Bundle,
+    BundleInfo,
+    CalibrationPart,
+    ImagePart,
+    TextPart,
+    write_bundle_info,
+)
 from onlooker.runtime.preprocessing import ImageSpec
 
 DIMENSION = 8
@@ -93,6 +102,34 @@ def write_tiny_bundle(folder: Path, *, name: str = "tiny") -> Bundle:
     write_image_tower(folder / "image.onnx")
     write_text_tower(folder / "text.onnx")
     return write_bundle_info(folder, tiny_info(folder, name=name))
+
+
+def give_confidences(bundle: Bundle, *, limit: float = -1.0) -> Bundle:
+    """Give a tiny bundle a background of colours and a made-up calibration.
+
+    Args:
+        bundle: Its ``model.json`` is replaced.
+        limit: Log odds for somebody up to which nobody fits, in galleries of any size.
+    """
+    rng = np.random.default_rng(0)
+    vectors = np.zeros((24, DIMENSION), np.float32)
+    vectors[:, :3] = rng.normal(size=(24, 3))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    write_background(bundle.path / "background.npz", Background(vectors[:12], vectors[12:]))
+    calibration = CalibrationPart(
+        kind="logistic",
+        features=["query", "picture", "margin", "size"],
+        temperature=0.1,
+        alike=0.95,
+        match=[-1.0, 0.3, 0.2, 0.3, -0.5],
+        somebody=[0.5, 0.6, 0.2, 0.0, -0.6],
+        threshold=(limit, 0.0),
+        sizes=(5, 300),
+        false_dismissals=0.1,
+    )
+    background = BackgroundPart(sha256=sha256_of(bundle.path / "background.npz"))
+    changed = bundle.info.model_copy(update={"background": background, "calibration": calibration})
+    return write_bundle_info(bundle.path, changed)
 
 
 def tiny_info(folder: Path, *, name: str = "tiny") -> BundleInfo:

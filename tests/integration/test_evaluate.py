@@ -17,7 +17,7 @@ from onlooker.cli import main
 from onlooker.datasets.manifest import Manifest
 from onlooker.runtime.bundle import shipped_names
 from onlooker.runtime.fake import FakeEncoder
-from tests.tiny_bundle import write_tiny_bundle
+from tests.tiny_bundle import give_confidences, write_tiny_bundle
 from tests.unit.evaluation.painted import BentEncoder, painted
 
 
@@ -60,6 +60,31 @@ def test_a_bundle_from_manifest_to_report(tmp_path: Path, capsys: pytest.Capture
     with np.load(tmp_path / "v.npz") as vectors:
         assert vectors["picture_vectors"].shape == (3, bundle.dimension)
     assert "wrote" in said
+
+
+@pytest.mark.train
+def test_confidences_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    colours = ("red", "green", "blue")
+    outfits = [(upper, lower) for upper in colours for lower in colours] + [("red", "white"), ("blue", "black")]
+    painted(tmp_path, outfits=outfits).save(tmp_path / "eleven.jsonl")
+    bundle = write_tiny_bundle(tmp_path / "tiny")
+    out = tmp_path / "out"
+    words = ["evaluate", str(bundle.path), "--data", str(tmp_path / "eleven.jsonl"), "--texts", "all", "--confidence"]
+    assert main(words) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        f"error: --confidence: {bundle.path} has no confidences to measure; export a bundle with --data and a training "
+        "split"
+    ]
+    give_confidences(bundle)
+    assert main([*words, "--json", "--out", str(out)]) == 0
+    printed = json.loads(capsys.readouterr().out)["confidence"]
+    assert printed == json.loads((out / "confidence.json").read_text(encoding="utf-8"))
+    assert (printed["people"], printed["texts"], printed["crossfitted"]) == (11, 33, False)
+    assert [test["size"] for test in printed["nobody"]] == [6]
+    assert (out / "reliability.png").is_file()
+    assert main(words) == 0
+    assert "judged by the bundle's own\n  expected calibration error, best match" in capsys.readouterr().out
 
 
 @pytest.mark.train

@@ -20,7 +20,7 @@ from onlooker.gallery.store import Gallery
 from onlooker.runtime.encoder import bundle_name_of, open_encoder
 from onlooker.runtime.pictures import read_picture
 from onlooker.samples import PHOTOS
-from tests.tiny_bundle import write_tiny_bundle
+from tests.tiny_bundle import give_confidences, write_tiny_bundle
 from tests.unit.gallery.makers import jpeg, new_gallery, people_gallery, person, sighting, update
 
 
@@ -339,3 +339,46 @@ def test_a_search_beside_an_index_at_work(people: Path, tmp_path: Path) -> None:
         counts = [len(json.loads(output.read_text())["matches"]) for output in outputs]
     assert all(4 <= count <= number for count in counts)
     assert [process.returncode for process in searches] == [0, 0]
+
+
+@pytest.mark.train
+def test_confidences_and_the_verdict_on_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = give_confidences(write_tiny_bundle(tmp_path / "bundle"), limit=-50.0)
+    encoder = open_encoder(bundle.path)
+    path = tmp_path / "people.db"
+    crops = [np.full((40, 20, 3), colour, np.uint8) for colour in ((250, 5, 5), (250, 40, 5), (5, 5, 250))]
+    with Gallery.open(path, encoder_id=encoder.bundle_id, dimension=encoder.dimension, create=True) as gallery:
+        source = update()
+        found = zip(encoder.encode_images(crops), crops, strict=True)
+        gallery.commit(source, [sighting(source, vector, crop=jpeg(crop)) for vector, crop in found])
+    arguments = ["search", "red", "--gallery", str(path), "--bundle", str(bundle.path)]
+
+    assert main([*arguments, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    confidences = [match["confidence"] for match in answer["matches"]]
+    assert confidences == sorted(confidences, reverse=True)
+    assert confidences[2] < 0.01 < 0.5 < confidences[0] < 1
+    assert answer["nobody"]["probability"] < answer["nobody"]["threshold"]
+    assert answer["nobody"]["verdict"] is False
+    # How sure the first is does not depend on how many are shown.
+    assert main([*arguments, "--json", "--top", "1"]) == 0
+    assert [match["confidence"] for match in json.loads(capsys.readouterr().out)["matches"]] == confidences[:1]
+    assert main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "red"
+    assert lines[1].split()[:4] == ["#", "similarity", "confidence", "sighting"]
+    assert lines[2].split()[2] == f"{confidences[0]:.0%}"
+    assert main([*arguments, "--json", "--not", "blue"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["nobody"] == {"probability": None, "threshold": None, "verdict": False}
+    assert {match["confidence"] for match in answer["matches"]} == {None}
+
+    give_confidences(bundle, limit=50.0)
+    assert main([*arguments, "--sheet", str(tmp_path / "sheet.png")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["red", "Probably nobody here fits; the nearest are:"]
+    assert len(lines) == 6
+    assert main([*arguments, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["nobody"]["verdict"] is True
+    assert len(answer["matches"]) == 3

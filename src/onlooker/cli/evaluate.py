@@ -10,7 +10,9 @@ import typer
 
 if TYPE_CHECKING:
     from onlooker.evaluation.paraphrases import Robustness
+    from onlooker.evaluation.reliability import Reliability
     from onlooker.evaluation.runner import Evaluation
+    from onlooker.runtime.calibration import Calibration
     from onlooker.runtime.encoder import EncoderLike
 
 SHIPPED = "shipped"
@@ -96,6 +98,13 @@ def run(
             show_default=False,
         ),
     ] = None,
+    confidence: Annotated[
+        bool,
+        typer.Option(
+            "--confidence",
+            help="Also measure the bundle's confidences: calibration error, and who is found to be nobody.",
+        ),
+    ] = False,
     top: Annotated[int, typer.Option(min=1, metavar="K", help="Pictures per text in --results.")] = 10,
     misses: Annotated[int, typer.Option(min=1, metavar="N", help="Texts on the page of the worst misses.")] = 24,
     bootstrap: Annotated[
@@ -126,12 +135,14 @@ def run(
       onlooker evaluate bundle/ --data cuhk.jsonl --split test --protocol person --json
       onlooker evaluate runs/seed --data flickr8k.jsonl --results retrieval_results.csv
       onlooker evaluate shipped --data street.jsonl --paraphrases benchmarks/paraphrases.jsonl
+      onlooker evaluate shipped --data street.jsonl --texts all --confidence --out report/
     """  # noqa: D301
     from onlooker.cli.console import note, progress
     from onlooker.datasets.manifest import Manifest
     from onlooker.errors import ConfigError
     from onlooker.evaluation import encoding
     from onlooker.evaluation import paraphrases as wording
+    from onlooker.evaluation import reliability as trust
     from onlooker.evaluation.report import DIRECTIONS, to_text
     from onlooker.evaluation.results import check_path, save_results
     from onlooker.evaluation.runner import evaluate
@@ -156,6 +167,7 @@ def run(
         manifest = manifest.split(split.value)
     other_words = wording.load(paraphrases, manifest) if paraphrases is not None else []
     encoder = open_model(model)
+    calibration = _calibration_of(encoder, model) if confidence else None
     measured = manifest.records[:limit] if limit else manifest.records
     total = encoding.steps(measured, texts.value) + wording.steps(other_words, manifest)
     with progress("Encoding", total, unit="pictures and texts") as advance:
@@ -185,11 +197,12 @@ def run(
                 batch_size=batch_size,
                 advance=advance,
             )
+    reliability = None if calibration is None else trust.measure_encoded(evaluation.encoded, calibration, seed=seed)
     for skipped in evaluation.report.skipped:
         note(f"skipped {skipped.id}: {skipped.reason}")
 
     if out is not None:
-        _write_report(evaluation, robustness, out, misses)
+        _write_report(evaluation, robustness, reliability, out, misses)
     if results is not None:
         save_results(evaluation, results, top)
         note(f"wrote {results}")
@@ -202,11 +215,15 @@ def run(
         printed = evaluation.report.to_dict()
         if robustness is not None:
             printed["paraphrases"] = robustness.to_dict()
+        if reliability is not None:
+            printed["confidence"] = reliability.to_dict()
         print(dumps(printed, indent=2, ensure_ascii=False))
     else:
         print(to_text(evaluation.report))
         if robustness is not None:
             print(f"\n{wording.to_text(robustness)}")
+        if reliability is not None:
+            print(f"\n{trust.to_text(reliability)}")
 
 
 def open_model(model: str) -> EncoderLike:
@@ -241,19 +258,36 @@ def open_model(model: str) -> EncoderLike:
     return open_encoder(folder)
 
 
+def _calibration_of(encoder: EncoderLike, model: str) -> Calibration:
+    from onlooker.errors import ConfigError
+    from onlooker.runtime.calibration import calibration_of
+
+    calibration = calibration_of(encoder)
+    if calibration is None:
+        raise ConfigError(
+            f"--confidence: {model} has no confidences to measure; export a bundle with --data and a training split"
+        )
+    return calibration
+
+
 def _name(model: str) -> str:
     return model if model == SHIPPED else Path(model).resolve().name
 
 
-def _write_report(evaluation: Evaluation, robustness: Robustness | None, out: Path, misses: int) -> None:
+def _write_report(
+    evaluation: Evaluation, robustness: Robustness | None, reliability: Reliability | None, out: Path, misses: int
+) -> None:
     from onlooker.cli.console import note
     from onlooker.errors import MissingExtraError
     from onlooker.evaluation.misses import save_misses
     from onlooker.evaluation.plots import save_curve
+    from onlooker.evaluation.reliability import save_reliability
 
     written = evaluation.report.save(out)
     if robustness is not None:
         written += robustness.save(out)
+    if reliability is not None:
+        written += save_reliability(reliability, out)
     if "text-to-image" in evaluation.rankings:
         save_misses(evaluation, out / "misses.html", misses)
         written.append(out / "misses.html")

@@ -38,7 +38,8 @@ def run(
     The files are compared with the model before the bundle takes its name: vectors on probe inputs, and with --data the
     rankings of that split. A mismatch fails the export and leaves what was there before.
 
-    With --data the bundle also gets a background from the manifest's training split.
+    With --data the bundle also gets its confidences: a background from the manifest's training split, and a calibration
+    fitted on --split and measured on people left out of the fit.
 
     \b
     Examples:

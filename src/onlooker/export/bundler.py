@@ -17,8 +17,9 @@ from onlooker.datasets.manifest import Manifest
 from onlooker.encoders.checkpoint import INFO_FILE, TorchEncoder, image_spec, load_checkpoint, read_info, replace_folder
 from onlooker.encoders.dual import DualEncoder
 from onlooker.encoders.text_towers import pad_token_of, tokenizer_file
-from onlooker.errors import ConfigError, ExportError
-from onlooker.export.calibrating import background_of
+from onlooker.errors import ConfigError, DataError, ExportError
+from onlooker.evaluation.reliability import to_text
+from onlooker.export.calibrating import background_of, calibrate
 from onlooker.export.clip_folder import open_clip_folder
 from onlooker.export.compression import compress
 from onlooker.export.graphs import write_image_graph, write_text_graph
@@ -27,7 +28,7 @@ from onlooker.files import sha256_of
 from onlooker.runtime.background import write_background
 from onlooker.runtime.bundle import Bundle, write_bundle_info
 from onlooker.runtime.encoder import Encoder
-from onlooker.runtime.info import BackgroundPart, BundleInfo, ImagePart, TextPart
+from onlooker.runtime.info import BackgroundPart, BundleInfo, CalibrationPart, ImagePart, TextPart
 
 Precision = Literal["float32", "half", "int8"]
 """float32: as trained; half: weights stored as float16; int8: half, and the word embedding as int8."""
@@ -93,7 +94,8 @@ def export_bundle(
         output: The bundle's folder; an older bundle there is replaced.
         name: Name of the bundle.
         precision: How weights are stored.
-        manifest: The split on which rankings are compared and the bundle's metrics are measured.
+        manifest: The split on which rankings are compared, the bundle's metrics are measured and, with ``training``,
+            its confidences are fitted.
         training: The split that the background is drawn from.
         text_from: A bundle beside ``output`` whose text tower is this model's too: the new bundle then names it and
             holds no text files of its own.
@@ -140,6 +142,10 @@ def export_bundle(
             say(f"comparing rankings on {len(manifest)} pictures")
             metrics, ranking = measure(torch_encoder, Encoder.open(bundle), manifest, bootstrap)
             info = info.model_copy(update={"parity": {**parity, "ranking": ranking}, "metrics": metrics})
+            bundle = write_bundle_info(temporary, info)
+        if manifest is not None and training is not None:
+            say(f"fitting confidences on {len(manifest)} pictures")
+            info = info.model_copy(update={"calibration": _calibration(bundle, manifest, say)})
             write_bundle_info(temporary, info)
         replace_folder(temporary, output)
     finally:
@@ -223,6 +229,18 @@ def measure(
             report = evaluate(encoder, manifest, texts=kind, bootstrap=bootstrap).report.to_dict()
             metrics[kind] = {"data": report["data"], "results": report["results"]}
     return metrics, ranking
+
+
+def _calibration(bundle: Bundle, manifest: Manifest, say: Callable[[str], None]) -> CalibrationPart | None:
+    background = bundle.background()
+    assert background is not None, "written a moment ago"
+    try:
+        part, reliability = calibrate(Encoder.open(bundle), background, bundle.info.temperature, manifest)
+    except DataError as error:
+        say(f"no confidences: {error}")
+        return None
+    say(to_text(reliability))
+    return part
 
 
 def _info(

@@ -147,8 +147,11 @@ class Calibration:
         levels = softmean(vectors @ self.background.texts.T, self.temperature)
         level = float(softmean(self.background.images @ query, self.temperature))
         table = evidence(similarities, vectors, level, levels, searched, temperature=self.temperature, alike=self.alike)
-        confidences = logistic(table @ np.array(self.match[1:]) + self.match[0])
-        return confidences, self.nobody(table[0], searched)
+        return self.confidences(table), self.nobody(table[0], searched)
+
+    def confidences(self, table: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the probabilities (m,) of the matches of one query by their ``evidence`` (m, 4), best first."""
+        return falling(logistic(table @ np.array(self.match[1:]) + self.match[0]))
 
     def nobody(self, best: NDArray[np.float64], searched: int) -> Nobody:
         """Judge by the evidence (4,) of the best match whether nobody fits."""
@@ -208,6 +211,19 @@ def evidence(
         ],
         axis=1,
     )
+
+
+def falling(confidences: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Make confidences fall with the rank: nobody understands a second match that is surer than the first.
+
+    Among the first ``DEPTH`` a match is at least as sure as those after it; from there on at most as sure as those
+    before it, so that what is shown does not depend on how much is.
+    """
+    first = np.maximum.accumulate(confidences[:DEPTH][::-1])[::-1]
+    if len(confidences) <= DEPTH:
+        return first
+    rest = np.minimum.accumulate(np.concatenate([first[-1:], confidences[DEPTH:]]))
+    return np.concatenate([first, rest[1:]])
 
 
 def softmean(similarities: NDArray[Any], temperature: float) -> NDArray[np.float64]:

@@ -26,6 +26,7 @@ from onlooker.export import bundler, calibrating  # noqa: E402
 from onlooker.export.bundler import Precision, export_bundle, open_source, write_graphs  # noqa: E402
 from onlooker.export.parity import LEAST_COSINE_INT8, check_files, check_ranking  # noqa: E402
 from onlooker.runtime.bundle import Bundle  # noqa: E402
+from onlooker.runtime.calibration import Calibration  # noqa: E402
 from onlooker.runtime.encoder import Encoder  # noqa: E402
 from tests.tiny_models import painted_people, recipe_table  # noqa: E402
 
@@ -286,6 +287,46 @@ def test_a_background_comes_from_the_training_split(
     np.testing.assert_allclose(again.images, background.images, atol=1e-3)
     other = calibrating.background_of(encoder, training, seed=1)
     assert np.abs(other.images - again.images).max() > 0.01
+
+
+@pytest.mark.usefixtures("written")
+def test_confidences_are_fitted_on_people_left_out(checkpoint: Path, tmp_path: Path) -> None:
+    whole = painted_people(tmp_path / "people")
+    said: list[str] = []
+    bundle = export_bundle(
+        open_source(checkpoint),
+        tmp_path / "bundle",
+        precision="half",
+        manifest=whole.split("val"),
+        training=whole.split("train"),
+        bootstrap=0,
+        say=said.append,
+    )
+    bundle.verify()
+    calibration = bundle.info.calibration
+    assert calibration is not None
+    assert calibration.temperature == pytest.approx(0.07, rel=1e-5)
+    assert calibration.data == {"dataset": "painted", "split": "val", "texts": "all", "seed": 0}
+    assert calibration.measured["crossfitted"] is True
+    assert calibration.measured["people"] == 16
+    assert calibration.false_dismissals == 0.1
+    assert any("expected calibration error" in text for text in said)
+    applied = Calibration.of(bundle)
+    assert applied is not None
+    assert list(applied.match) == calibration.match
+
+    few = replace(whole, records=whole.split("val").records[:9])
+    bundle = export_bundle(
+        open_source(checkpoint),
+        tmp_path / "few",
+        precision="half",
+        manifest=few,
+        training=whole.split("train"),
+        bootstrap=0,
+        say=said.append,
+    )
+    assert bundle.calibration is None
+    assert said[-1].startswith("no confidences: confidences need at least 10 people")
 
 
 @pytest.mark.usefixtures("written")

@@ -13,7 +13,7 @@ from onlooker.errors import BundleError
 from onlooker.files import sha256_of, write_json
 from onlooker.runtime.background import Background, write_background
 from onlooker.runtime.bundle import Bundle
-from onlooker.runtime.calibration import DEPTH, Calibration, Nobody, evidence, logistic, softmean
+from onlooker.runtime.calibration import DEPTH, Calibration, Nobody, evidence, falling, logistic, softmean
 
 D = 16
 
@@ -87,14 +87,24 @@ def test_who_looks_alike_is_no_rival() -> None:
     )
 
 
-def test_probabilities_are_probabilities_and_fall_with_rank_of_equal_pictures() -> None:
+def test_probabilities_are_probabilities() -> None:
     confidences, nobody = judged()
     assert confidences.shape == (30,)
     assert ((confidences > 0) & (confidences < 1)).all()
     assert nobody.probability is not None
     assert 0 < nobody.probability < 1
-    falling, _ = judged(match=[-1.0, 0.3, 0.0, 0.5, -0.5])
-    assert (np.diff(falling) <= 1e-12).all()
+
+
+@given(st.lists(st.floats(0, 1), max_size=2 * DEPTH), st.integers(DEPTH, 2 * DEPTH))
+def test_confidences_fall_with_the_rank_whatever_is_shown(values: list[float], cut: int) -> None:
+    confidences = np.array(values)
+    settled = falling(confidences)
+    assert (np.diff(settled) <= 0).all()
+    assert settled.tolist()[:cut] == falling(confidences[:cut]).tolist()
+    in_order = np.sort(confidences)[::-1]
+    assert falling(in_order).tolist() == in_order.tolist()
+    if len(values) and len(values) <= DEPTH:
+        assert settled[0] == max(values)
 
 
 @settings(max_examples=30, deadline=None)
