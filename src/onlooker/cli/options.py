@@ -9,8 +9,9 @@ import typer
 BundleOption = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
-        metavar="DIR",
-        help='Folder of another bundle ("fake": colours of clothes, without a model).  [default: the shipped one]',
+        metavar="NAME|DIR",
+        help='A bundle of the package (base: the best; small: the fastest), the folder of another one, or "fake" '
+        "(colours of clothes, without a model).  [default: base]",
         show_default=False,
     ),
 ]

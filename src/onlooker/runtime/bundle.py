@@ -323,7 +323,8 @@ def open_bundle(path: Path | None = None) -> Bundle:
     """Open the bundle a command shall use.
 
     Args:
-        path: A folder; None takes the environment's ``ONLOOKER_BUNDLE``, and without that the shipped one.
+        path: A folder, or the plain name of a bundle that comes with the package (a folder of that name comes first);
+            None takes the environment's ``ONLOOKER_BUNDLE``, and without that the shipped default.
 
     Returns:
         The bundle.
@@ -335,7 +336,11 @@ def open_bundle(path: Path | None = None) -> Bundle:
     from onlooker.config import Settings
 
     chosen = path or Settings.from_environment().bundle
-    return Bundle.open(chosen) if chosen else Bundle.shipped()
+    if chosen is None:
+        return Bundle.shipped()
+    if not chosen.exists() and str(chosen) in shipped_names():
+        return Bundle.shipped(str(chosen))
+    return Bundle.open(chosen)
 
 
 def write_bundle_info(path: Path, info: BundleInfo) -> Bundle:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -91,6 +92,8 @@ def _default(field: FieldInfo) -> str:
         return f"`{str(field.default).lower()}`"
     if isinstance(field.default, str):
         return f'`"{field.default}"`'
+    if isinstance(field.default, tuple):
+        return f"`{json.dumps(list(field.default))}`"
     return f"`{field.default:_}`" if isinstance(field.default, int) else f"`{field.default:g}`"
 
 

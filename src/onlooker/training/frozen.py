@@ -82,12 +82,14 @@ class TeacherPanel:
         self.models = [model.eval() for model in models]
 
     @torch.no_grad()
-    def ask(self, batch: Batch, pixels: Tensor) -> Teachers:
+    def ask(self, batch: Batch, pixels: Tensor, pupil: DualEncoder, texts: Tensor) -> Teachers:
         """Return what they say of a batch.
 
         Args:
             batch: Its texts.
             pixels: Its pictures as the pupil sees them; resized for a teacher that takes another size.
+            pupil: Who learns. A teacher whose text tower it has taken need not read the texts again.
+            texts: Float [m, d], what the pupil made of the texts.
         """
         similarities = []
         for model in self.models:
@@ -97,7 +99,8 @@ class TeacherPanel:
                 seen = functional.interpolate(
                     seen, size=(image.height, image.width), mode="bilinear", antialias=True, align_corners=False
                 )
-            texts = encode_groups(model, batch.groups, pixels.device).vectors
-            similarities.append(model.encode_images(seen) @ texts.T)
+            shared = model.text_tower is pupil.text_tower
+            read = texts if shared else encode_groups(model, batch.groups, pixels.device).vectors
+            similarities.append(model.encode_images(seen) @ read.T)
         temperature = torch.stack([model.temperature for model in self.models]).mean()
         return Teachers(torch.stack(similarities).mean(dim=0), temperature)

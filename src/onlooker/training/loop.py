@@ -96,14 +96,13 @@ class Training:
         torch.manual_seed(recipe.seed)
         self.device = _device(recipe.run.device)
         self.model: DualEncoder = add_adapters(build(recipe.effective_model())).to(self.device)
-        if recipe.run.text_from is not None:
-            finished = open_finished(recipe.run.text_from, "run.text_from").to(self.device)
+        teachers = [open_finished(folder, "run.teachers").to(self.device) for folder in recipe.run.teachers]
+        if (source := recipe.run.text_from) is not None:
+            # Opened once where it is a teacher too: then both are one tower, and texts are read once.
+            known = dict(zip(recipe.run.teachers, teachers, strict=True))
+            finished = known.get(source) or open_finished(source, "run.text_from").to(self.device)
             take_text_side(self.model, finished, "run.text_from")
-        self._teachers: TeacherPanel | None = None
-        if recipe.run.teachers:
-            self._teachers = TeacherPanel(
-                [open_finished(folder, "run.teachers").to(self.device) for folder in recipe.run.teachers]
-            )
+        self._teachers = TeacherPanel(teachers) if teachers else None
         if self.device.type == "cpu":
             # Depthwise convolutions run about 1.5 times as fast in this layout on a CPU.
             self.model.image_tower.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -260,10 +259,12 @@ class Training:
         pixels = batch.pixels.to(self.device)
         if self.device.type == "cpu":
             pixels = pixels.contiguous(memory_format=torch.channels_last)
-        teachers = None if self._teachers is None else self._teachers.ask(batch, pixels)
         with self._autocast():
             images = self.model.look(pixels)
             texts = encode_groups(self.model, batch.groups, self.device)
+        teachers = None
+        if self._teachers is not None:
+            teachers = self._teachers.ask(batch, pixels, self.model, texts.vectors.float())
         return self._objective(images.float(), texts.float(), batch, self.model.temperature, teachers)
 
     def _step(self) -> None:
