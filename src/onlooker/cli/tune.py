@@ -45,7 +45,13 @@ def model(
         Path | None, typer.Option("--space", help="TOML file of what is varied. Default: see --show-space.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the search and of every training.")] = 0,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the encoder whose time is measured.")] = 1,
+    threads: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Threads of the encoder whose time is measured: processor time with one, else time on the clock.",
+        ),
+    ] = 1,
     train_threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads of the trainings. Default: all cores.")
     ] = None,

@@ -126,7 +126,9 @@ def measure_front(
         image_half(study.trial_folder(record.params), measured, bench.threads)
         for record, measured in (found[place] for place in near)
     ]
-    times = time_images(halves, bench.crops, runs=runs, seed=study.plan.seed, stop_asked=stop_asked)
+    times = time_images(
+        halves, bench.crops, threads=bench.threads, runs=runs, seed=study.plan.seed, stop_asked=stop_asked
+    )
     return choose([Point(*found[place], time) for place, time in zip(near, times, strict=True)], within)
 
 

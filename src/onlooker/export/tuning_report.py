@@ -253,7 +253,8 @@ def draw(path: Path, study: Study, front: Front) -> None:
                 label=f"the recipe {plan.base.name} as it is",
                 zorder=5,
             )
-    axes.set_xlabel(f"milliseconds a picture, batch of 1, {_count(plan.threads, 'thread')}")
+    kind = "of processor time " if plan.threads == 1 else ""
+    axes.set_xlabel(f"milliseconds {kind}a picture, batch of 1, {_count(plan.threads, 'thread')}")
     axes.set_ylabel(f"{QUALITY_NAMES[plan.quality]} on the validation split, points")
     axes.set_title(
         f"{plan.base.name}: {_count(study.finished(), 'trial')} of {_count(plan.epochs, 'epoch')}, measured on the "

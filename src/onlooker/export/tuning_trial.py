@@ -253,9 +253,9 @@ def _measure(recipe: Recipe, bench: Bench, folder: Path, hooks: Hooks, started: 
     metrics = evaluation.report.results["text-to-image"].metrics
     _stop_here(hooks)
     timed = Encoder.open(bundle, provider="cpu", threads=bench.threads)
-    text = time_texts(timed, list(dict.fromkeys(evaluation.encoded.texts)))
+    text = time_texts(timed, list(dict.fromkeys(evaluation.encoded.texts)), threads=bench.threads)
     half = ImageHalf(bundle.image_path, bundle.spec, bundle.dimension, bench.threads)
-    (image,) = time_images([half], bench.crops, runs=bench.runs, stop_asked=hooks.stop_asked)
+    (image,) = time_images([half], bench.crops, threads=bench.threads, runs=bench.runs, stop_asked=hooks.stop_asked)
     return Measured(
         quality=quality_of(metrics, bench.quality),
         r1=metrics.r1,

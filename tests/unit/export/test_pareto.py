@@ -46,7 +46,7 @@ def test_near_the_front_is_the_front_and_what_a_better_time_would_put_there(
 
 def point(number: int, quality: float, ms: float, spread: float = 0.0) -> Point:
     record = TrialRecord(number, "complete", {}, measured(quality, ms), "", None, False)
-    return Point(record, measured(quality, ms), EncodeTime(ms, ms - spread, ms + spread, 9))
+    return Point(record, measured(quality, ms), EncodeTime(ms, ms - spread, ms + spread, 9, ms))
 
 
 def test_best_and_fastest_within() -> None:

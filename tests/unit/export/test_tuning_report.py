@@ -43,7 +43,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
 def front(study: Study) -> Front:
     timed = [
         # Measured side by side all take a little longer than in their trials.
-        Point(record, record.measured, EncodeTime(record.measured.image.median_ms + 0.5, 3, 9, 200))
+        Point(record, record.measured, EncodeTime(record.measured.image.median_ms + 0.5, 3, 9, 200, 9))
         for record in study.records()
         if record.measured is not None and record.repeats is None
     ]
