@@ -56,7 +56,9 @@ def run(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help='A bundle folder, a checkpoint folder, or the word "shipped".', show_default=False
+            metavar="MODEL",
+            help='A bundle or checkpoint folder, the name of a bundle of the package (base, small), or "shipped".',
+            show_default=False,
         ),
     ],
     data: Annotated[
@@ -105,6 +107,14 @@ def run(
             help="Also measure the bundle's confidences: calibration error, and who is found to be nobody.",
         ),
     ] = False,
+    twins: Annotated[
+        bool,
+        typer.Option(
+            "--twins",
+            help="Also run the swap test: the photograph or its twin whose two garment colours are exchanged "
+            "(needs garment masks).",
+        ),
+    ] = False,
     top: Annotated[int, typer.Option(min=1, metavar="K", help="Pictures per text in --results.")] = 10,
     misses: Annotated[int, typer.Option(min=1, metavar="N", help="Texts on the page of the worst misses.")] = 24,
     bootstrap: Annotated[
@@ -136,6 +146,7 @@ def run(
       onlooker evaluate runs/seed --data flickr8k.jsonl --results retrieval_results.csv
       onlooker evaluate shipped --data street.jsonl --paraphrases benchmarks/paraphrases.jsonl
       onlooker evaluate shipped --data street.jsonl --texts all --confidence --out report/
+      onlooker evaluate small --data street.jsonl --twins
     """  # noqa: D301
     from onlooker.cli.console import note, progress
     from onlooker.datasets.manifest import Manifest
@@ -146,6 +157,9 @@ def run(
     from onlooker.evaluation.report import DIRECTIONS, to_text
     from onlooker.evaluation.results import check_path, save_results
     from onlooker.evaluation.runner import evaluate
+    from onlooker.evaluation.twins import measure_twins
+    from onlooker.evaluation.twins import to_text as swap_to_text
+    from onlooker.files import write_json
 
     # Whatever is wrong with the command itself is said before the minutes of encoding.
     if results is not None:
@@ -198,11 +212,15 @@ def run(
                 advance=advance,
             )
     reliability = None if calibration is None else trust.measure_encoded(evaluation.encoded, calibration, seed=seed)
+    swap = measure_twins(encoder, manifest, seed=seed, bootstrap=max(2, bootstrap)) if twins else None
     for skipped in evaluation.report.skipped:
         note(f"skipped {skipped.id}: {skipped.reason}")
 
     if out is not None:
         _write_report(evaluation, robustness, reliability, out, misses)
+        if swap is not None:
+            write_json(out / "twins.json", swap.to_dict())
+            note(f"wrote {out / 'twins.json'}")
     if results is not None:
         save_results(evaluation, results, top)
         note(f"wrote {results}")
@@ -217,6 +235,8 @@ def run(
             printed["paraphrases"] = robustness.to_dict()
         if reliability is not None:
             printed["confidence"] = reliability.to_dict()
+        if swap is not None:
+            printed["twins"] = swap.to_dict()
         print(dumps(printed, indent=2, ensure_ascii=False))
     else:
         print(to_text(evaluation.report))
@@ -224,13 +244,16 @@ def run(
             print(f"\n{wording.to_text(robustness)}")
         if reliability is not None:
             print(f"\n{trust.to_text(reliability)}")
+        if swap is not None:
+            print(f"\n{swap_to_text(swap)}")
 
 
 def open_model(model: str) -> EncoderLike:
     """Open what MODEL names.
 
     Args:
-        model: "shipped", a bundle folder (it holds ``model.json``), or a checkpoint folder.
+        model: "shipped", the name of a shipped bundle, a bundle folder (it holds ``model.json``), or a checkpoint
+            folder; a folder comes before a name.
 
     Raises:
         ConfigError: If there is no such folder.
@@ -239,13 +262,16 @@ def open_model(model: str) -> EncoderLike:
         MissingExtraError: If it is a checkpoint and the training extra is not installed.
     """
     from onlooker.errors import ConfigError, MissingExtraError
-    from onlooker.runtime.bundle import MODEL_JSON, Bundle
+    from onlooker.runtime.bundle import MODEL_JSON, Bundle, shipped_names
 
     folder = Path(model)
-    if model == SHIPPED or (folder / MODEL_JSON).is_file():
+    named = not folder.exists() and model in shipped_names()
+    if named or model == SHIPPED or (folder / MODEL_JSON).is_file():
         from onlooker.runtime.encoder import Encoder
 
-        return Encoder.open(Bundle.shipped() if model == SHIPPED else Bundle.open(folder))
+        if model == SHIPPED:
+            return Encoder.open(Bundle.shipped())
+        return Encoder.open(Bundle.shipped(model) if named else Bundle.open(folder))
     if not folder.is_dir():
         raise ConfigError(f'there is no folder {model}; give a bundle, a checkpoint, or the word "{SHIPPED}"')
     try:

@@ -93,3 +93,13 @@ def _right(similarity: NDArray[np.float64]) -> NDArray[np.float64]:
     other = np.diagonal(similarity[:, :, ::-1], axis1=1, axis2=2)
     right: NDArray[np.float64] = (own > other).mean(axis=1)
     return right
+
+
+def to_text(swap: SwapTest) -> str:
+    """Return the result in a few lines for people."""
+    return (
+        f"Swap test: {swap.pairs} photographs and their twins with two garment colours exchanged (chance: 50 %)\n"
+        f"  text to image {100 * swap.text_to_image:.1f} % "
+        f"(95 % interval {100 * swap.low:.1f}-{100 * swap.high:.1f}), "
+        f"image to text {100 * swap.image_to_text:.1f} %"
+    )
