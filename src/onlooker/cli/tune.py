@@ -20,10 +20,16 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.callback()
 def _group() -> None:
-    """Search for the settings that give the best and the fastest."""
+    """Search for the settings that give the best and the fastest.
+
+    \b
+    Examples:
+      onlooker tune model base --data street.jsonl -o studies/base --trials 20 --epochs 3
+      onlooker tune model --show-space > space.toml
+    """  # noqa: D301
 
 
-@app.command("model", no_args_is_help=True)
+@app.command("model", no_args_is_help=True, short_help="Vary a recipe: retrieval quality against encode time.")
 def model(
     recipe: Annotated[
         str, typer.Argument(help="A recipe file, or the name of one that comes with Onlooker (onlooker train --list).")
