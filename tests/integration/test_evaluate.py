@@ -85,6 +85,12 @@ def test_confidences_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert (out / "reliability.png").is_file()
     assert main(words) == 0
     assert "judged by the bundle's own\n  expected calibration error, best match" in capsys.readouterr().out
+    # On the split it was fitted on, its own figures would flatter it.
+    content = json.loads((bundle.path / "model.json").read_text())
+    content["calibration"]["data"] = {"dataset": "painted", "split": "val", "seed": 0}
+    (bundle.path / "model.json").write_text(json.dumps(content))
+    assert main(words) == 0
+    assert "each person judged by a fit without them" in capsys.readouterr().out
 
 
 @pytest.mark.train

@@ -211,7 +211,10 @@ def run(
                 batch_size=batch_size,
                 advance=advance,
             )
-    reliability = None if calibration is None else trust.measure_encoded(evaluation.encoded, calibration, seed=seed)
+    reliability = None
+    if calibration is not None:
+        here = {"dataset": manifest.dataset, "split": split.value}.items() <= calibration.data.items()
+        reliability = trust.measure_encoded(evaluation.encoded, calibration, fitted_here=here, seed=seed)
     swap = measure_twins(encoder, manifest, seed=seed, bootstrap=max(2, bootstrap)) if twins else None
     for skipped in evaluation.report.skipped:
         note(f"skipped {skipped.id}: {skipped.reason}")

@@ -161,13 +161,25 @@ def measure(split: Split, calibration: Calibration, *, seed: int = 0) -> Reliabi
     return _measure(split, [(split.people, calibration)], np.random.default_rng(seed), crossfitted=False)
 
 
-def measure_encoded(encoded: Encoded, calibration: Calibration, *, seed: int = 0) -> Reliability:
-    """Measure a calibration on vectors of its own encoder; see ``measure``.
+def measure_encoded(
+    encoded: Encoded, calibration: Calibration, *, fitted_here: bool = False, seed: int = 0
+) -> Reliability:
+    """Measure a calibration on vectors of its own encoder.
+
+    Args:
+        encoded: The vectors of a split.
+        calibration: Of the encoder's bundle.
+        fitted_here: It was fitted on this split. Its own figures would flatter it, so its kind is measured instead: see
+            ``cross_fit``.
+        seed: Of the galleries, and of the folds.
 
     Raises:
         DataError: The split has too few people.
     """
-    return measure(Split(encoded, calibration.background, calibration.temperature, seed=seed), calibration, seed=seed)
+    split = Split(encoded, calibration.background, calibration.temperature, seed=seed)
+    if fitted_here:
+        return cross_fit(split, calibration.background, seed=seed)[1]
+    return measure(split, calibration, seed=seed)
 
 
 def draw(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,6 +66,7 @@ class Calibration:
             below which the verdict is nobody.
         sizes: The fewest and the most sightings that it was fitted on; beyond them the nearest counts for
             ``threshold``.
+        data: What it was fitted on, as far as the bundle says.
     """
 
     background: Background
@@ -75,6 +76,7 @@ class Calibration:
     somebody: tuple[float, ...]
     threshold: tuple[float, float]
     sizes: tuple[int, int]
+    data: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, bundle: Bundle) -> Calibration | None:
@@ -109,6 +111,7 @@ class Calibration:
             somebody=take("somebody", weights),
             threshold=(threshold[0], threshold[1]),
             sizes=(int(sizes[0]), int(sizes[1])),
+            data=data if isinstance(data := values.get("data"), dict) else {},
         )
 
     def to_dict(self) -> dict[str, Any]:
