@@ -166,7 +166,7 @@ def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not a TOML file: {error}") from error
     for override in overrides or []:
-        _apply(table, override)
+        apply_override(table, override)
     return parse_recipe(table, str(path))
 
 
@@ -180,7 +180,16 @@ def parse_recipe(table: dict[str, Any], source: str) -> Recipe:
         raise ConfigError(f"{source}: {key}: {first['msg']}") from error
 
 
-def _apply(table: dict[str, Any], override: str) -> None:
+def apply_override(table: dict[str, Any], override: str) -> None:
+    """Change one value of a recipe's table in place.
+
+    Args:
+        table: The recipe as TOML gives it.
+        override: ``dotted.key=value`` with a TOML or plain text value.
+
+    Raises:
+        ConfigError: No equals sign, or a value where the key wants a table.
+    """
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {override!r}: expected dotted.key=value, for example run.epochs=1")
