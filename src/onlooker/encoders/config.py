@@ -69,6 +69,11 @@ class TextTowerConfig(Part):
         le=48,
         description="How many of the pretrained network's layers are kept, from below; None keeps all.",
     )
+    rounded: bool = Field(
+        False,
+        description="Round the pretrained matrices to 8 bits a row before training: what adapters leave as it is can "
+        "then be stored as int8 without loss.",
+    )
     extra_layers: int = Field(0, ge=0, le=4, description="Transformer layers trained on top of the pretrained ones.")
     freeze: bool = Field(False, description="Keep the pretrained network as it is and train only what stands on it.")
 

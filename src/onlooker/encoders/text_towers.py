@@ -36,6 +36,8 @@ class TransformerTextTower(TextTower):
     def __init__(self, config: TextTowerConfig, saved: dict[str, Any] | None = None) -> None:
         super().__init__()
         self.backbone = _backbone(config, saved)
+        if config.rounded and saved is None:
+            round_weights(self.backbone)
         settings: Any = self.backbone.config
         hidden = settings.hidden_size
         self.pooling = config.pooling
@@ -120,6 +122,18 @@ def _shortened(backbone: nn.Module, layers: int | None) -> nn.Module:
     key = "n_layers" if hasattr(whole.config, "n_layers") else "num_hidden_layers"
     setattr(whole.config, key, layers)
     return backbone
+
+
+@torch.no_grad()
+def round_weights(network: nn.Module) -> None:
+    """Round every matrix and embedding to 255 steps a row, in place.
+
+    Adapters that are trained on top learn to live with it, as in QLoRA (Dettmers et al., 2023), there with 16 levels.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            steps = module.weight.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / 127
+            module.weight.copy_((module.weight / steps).round() * steps)
 
 
 def tokenizer_file(config: TextTowerConfig) -> Path:

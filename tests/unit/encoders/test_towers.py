@@ -14,6 +14,7 @@ from onlooker.encoders.image_towers import ColourThumbnail  # noqa: E402
 from onlooker.encoders.lora import add_adapters  # noqa: E402
 from onlooker.encoders.pooling import AttentionPooling, masked_mean  # noqa: E402
 from onlooker.encoders.projection import ResidualProjection  # noqa: E402
+from onlooker.encoders.text_towers import round_weights  # noqa: E402
 from onlooker.errors import ConfigError, TrainingError  # noqa: E402
 from onlooker.training.optimisation import make_optimiser  # noqa: E402
 from onlooker.training.recipes import load_recipe  # noqa: E402
@@ -140,3 +141,18 @@ def test_padding_changes_no_text_vector(extra: int, pooling: str) -> None:
         padded = tower(torch.cat([ids, torch.zeros(1, 3, dtype=torch.int64)], 1), torch.tensor([[1] * 4 + [0] * 3]))
     assert bare.shape == (1, tower.width)
     torch.testing.assert_close(padded, bare)
+
+
+def test_rounded_matrices_lie_on_their_grid_and_barely_move() -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Embedding(50, 16), torch.nn.Linear(16, 8))
+    before = copy.deepcopy(network.state_dict())
+    round_weights(network)
+    for name in ("0.weight", "1.weight"):
+        weight = network.state_dict()[name]
+        steps = before[name].abs().amax(dim=1, keepdim=True) / 127
+        counted = weight / steps
+        torch.testing.assert_close(counted, counted.round(), atol=1e-3, rtol=0)
+        assert (weight - before[name]).abs().max() <= steps.max()
+        assert not torch.equal(weight, before[name])
+    assert torch.equal(network.state_dict()["1.bias"], before["1.bias"])

@@ -69,3 +69,40 @@ def test_a_file_may_be_compressed_in_place(source: Path) -> None:
     before = run(source)
     assert compress(source, source, int8=False) == source
     np.testing.assert_allclose(run(source), before, atol=0.02)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_what_was_rounded_before_is_stored_as_int8_and_loses_nothing(tmp_path: Path, axis: int) -> None:
+    random = np.random.default_rng(2)
+    whole = random.integers(-127, 128, size=(128, 160))
+    whole[0], whole[:, 0] = 127, -127
+    shape = (128, 1) if axis == 0 else (1, 160)
+    rounded = (whole * random.uniform(1e-3, 1e-2, size=shape)).astype(np.float32)
+    free = random.normal(size=(160, 128)).astype(np.float32)
+    nodes = [
+        helper.make_node("MatMul", ["in", "rounded"], ["between"]),
+        helper.make_node("MatMul", ["between", "free"], ["out"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "grid",
+        [helper.make_tensor_value_info("in", TensorProto.FLOAT, ["n", 128])],
+        [helper.make_tensor_value_info("between", TensorProto.FLOAT, ["n", 160])]
+        + [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 128])],
+        [numpy_helper.from_array(rounded, "rounded"), numpy_helper.from_array(free, "free")],
+    )
+    source = tmp_path / "grid.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), source)
+    path = compress(source, tmp_path / "small.onnx", int8=True)
+    onnx.checker.check_model(onnx.load(path))
+    stored = {tensor.name: tensor.data_type for tensor in onnx.load(path).graph.initializer}
+    assert stored["rounded_int8"] == TensorProto.INT8
+    assert stored["free_half"] == TensorProto.FLOAT16
+    import onnxruntime
+
+    given = random.normal(size=(3, 128)).astype(np.float32)
+    before, after = (
+        onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"]).run(["between"], {"in": given})[0]
+        for file in (source, path)
+    )
+    np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-4)
