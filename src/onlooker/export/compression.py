@@ -51,7 +51,7 @@ def compress(source: Path, path: Path, *, int8: bool) -> Path:
         if int8 and large and kinds == {"Gather"} and len(tensor.dims) == 2:
             _embedding_to_int8(graph, tensor, readers[tensor.name])
         elif int8 and (grid := _grid_of(tensor)) is not None:
-            before.append(_grid_to_int8(graph, tensor, *grid))
+            before += _grid_to_int8(graph, tensor, *grid)
         else:
             before += _to_half(tensor)
     nodes = [*before, *graph.node]
@@ -87,15 +87,19 @@ def _grid_of(tensor: onnx.TensorProto) -> tuple[int, NDArray[np.float32]] | None
 
 def _grid_to_int8(
     graph: onnx.GraphProto, tensor: onnx.TensorProto, axis: int, steps: NDArray[np.float32]
-) -> onnx.NodeProto:
-    """Store a matrix in whole steps; return the node that turns it back."""
+) -> list[onnx.NodeProto]:
+    """Store a matrix in whole steps; return the nodes that turn it back.
+
+    Not one DequantizeLinear: ONNX Runtime joins that with the product that follows into one that rounds its inputs too.
+    """
     name = tensor.name
     whole = np.round(numpy_helper.to_array(tensor) / np.expand_dims(steps, 1 - axis)).astype(np.int8)
     tensor.CopyFrom(numpy_helper.from_array(whole, f"{name}_int8"))
-    graph.initializer.append(numpy_helper.from_array(steps, f"{name}_steps"))
-    return helper.make_node(
-        "DequantizeLinear", [f"{name}_int8", f"{name}_steps"], [name], name=f"{name}_restored", axis=axis
-    )
+    graph.initializer.append(numpy_helper.from_array(np.expand_dims(steps, 1 - axis), f"{name}_steps"))
+    return [
+        helper.make_node("Cast", [f"{name}_int8"], [f"{name}_whole"], name=f"{name}_cast", to=TensorProto.FLOAT),
+        helper.make_node("Mul", [f"{name}_whole", f"{name}_steps"], [name], name=f"{name}_restored"),
+    ]
 
 
 def _rows_to_int8(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

@@ -87,8 +87,10 @@ def test_what_was_rounded_before_is_stored_as_int8_and_loses_nothing(tmp_path: P
         nodes,
         "grid",
         [helper.make_tensor_value_info("in", TensorProto.FLOAT, ["n", 128])],
-        [helper.make_tensor_value_info("between", TensorProto.FLOAT, ["n", 160])]
-        + [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 128])],
+        [
+            helper.make_tensor_value_info("between", TensorProto.FLOAT, ["n", 160]),
+            helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 128]),
+        ],
         [numpy_helper.from_array(rounded, "rounded"), numpy_helper.from_array(free, "free")],
     )
     source = tmp_path / "grid.onnx"
