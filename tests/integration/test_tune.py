@@ -128,7 +128,7 @@ def test_trials_on_a_text_side_that_is_there_keep_it(
     both.write_text(SPACE + "optimiser.text_lr = [1e-3, 1e-2]\n")
     more = ("--trials", "1", "--space", str(both), "--text-from", str(tmp_path / "run"))
     assert main(words(place, tmp_path / "study", *more)) == 0
-    assert "keeps the text side as it is; not varied: optimiser.text_lr" in capsys.readouterr().err
+    assert f"the text side stays that of {tmp_path / 'run'}; not varied: optimiser.text_lr" in capsys.readouterr().err
     recipe = load_recipe(tmp_path / "study" / "best.toml")
     assert recipe.run.text_from == str(tmp_path / "run")
     assert recipe.model.lora is not None

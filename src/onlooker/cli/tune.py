@@ -136,9 +136,10 @@ def model(
     wanted = load_space(space)
     if text_from is not None:
         base = with_text_from(base, text_from, recipe)
+    if base.run.text_from is not None:
         wanted, left_out = wanted.without_text_side()
         if left_out:
-            note(f"--text-from keeps the text side as it is; not varied: {', '.join(left_out)}")
+            note(f"the text side stays that of {base.run.text_from}; not varied: {', '.join(left_out)}")
     manifest = Manifest.load(data)
     quality_ = cast('Literal["rsum", "r1"]', quality)
     plan = Plan(
