@@ -265,7 +265,6 @@ def _info(
         )
     else:
         text = shared.info.text.model_copy(update={"shared_with": shared.path.resolve().name})
-    layout = getattr(model.config, "layout", None)
     return BundleInfo(
         name=name,
         dimension=model.config.projection.dimension,
@@ -274,7 +273,7 @@ def _info(
         image=ImagePart(**part("image.onnx"), spec=image_spec(model)),
         text=text,
         temperature=float(model.temperature),
-        layout=None if layout is None else layout() or None,
+        layout=model.config.layout() or None,
         training={"precision": precision, **source.training},
         parity=parity,
         versions={"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
