@@ -71,7 +71,7 @@ def test_full_trains_every_weight(place: Path, tmp_path: Path) -> None:
 def test_the_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == sorted(["clip", "compact", "flickr8k", "seed"])
+    assert [line.split()[0] for line in lines] == sorted(["base", "clip", "compact", "flickr8k", "seed", "small"])
 
 
 def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,6 +54,7 @@ def run(
     from onlooker.gallery.search import search
     from onlooker.gallery.sheet import write_sheet
     from onlooker.gallery.store import Gallery
+    from onlooker.runtime.calibration import calibration_of
     from onlooker.runtime.encoder import bundle_name_of, open_encoder
 
     begun = time.monotonic()
@@ -70,9 +71,10 @@ def run(
         _fill(gallery, encoder, load_detector("union", threads=threads))
         sheets = []
         vectors = encoder.encode_texts([text for text, _ in SEARCHES])
+        calibration = calibration_of(encoder)
         for number, (text, camera) in enumerate(SEARCHES, start=1):
             kept = Filter(cameras=() if camera is None else (camera,))
-            (matches,) = search(gallery, vectors[number - 1 : number], TOP, kept)
+            (matches,) = search(gallery, vectors[number - 1 : number], TOP, kept, calibration=calibration)
             sheet = out / f"{number}-{re.sub(r'[^a-z]+', '-', text.lower())}.png"
             write_sheet(sheet, gallery, text, matches)
             sheets.append(sheet)

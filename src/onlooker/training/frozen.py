@@ -1,4 +1,4 @@
-"""What a run takes from finished checkpoints: a text tower that stays as it is, and teachers."""
+"""What a run takes from finished checkpoints: weights to start from, a text tower that stays as it is, and teachers."""
 
 from __future__ import annotations
 
@@ -29,11 +29,43 @@ def open_finished(folder: str, key: str) -> DualEncoder:
         ConfigError: Nothing of the kind is there.
         DataError: The checkpoint is damaged.
     """
+    return merged(load_checkpoint(_checkpoint(folder, key))).requires_grad_(False)
+
+
+def _checkpoint(folder: str, key: str) -> Path:
     path = Path(folder)
     for candidate in (path, path / "best"):
         if (candidate / INFO_FILE).is_file():
-            return merged(load_checkpoint(candidate)).requires_grad_(False)
+            return candidate
     raise ConfigError(f"{key} = {folder!r}: no checkpoint there; give the folder of a finished run")
+
+
+def take_weights(model: DualEncoder, folder: str, key: str) -> int:
+    """Start from the trained weights of a finished run, where the model has one of the same name and shape.
+
+    What is frozen in the model stays as it was pretrained, and so does what the run did not have.
+
+    Args:
+        model: With its adapters; changed in place.
+        folder: As the recipe has it.
+        key: The recipe's key, for the error.
+
+    Returns:
+        How many tensors were taken.
+
+    Raises:
+        ConfigError: No checkpoint there, or nothing in it fits.
+    """
+    source = load_checkpoint(_checkpoint(folder, key)).state_dict()
+    trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    own = {name: value for name, value in model.state_dict().items() if name in trained or "running_" in name}
+    fitting = {
+        name: source[name] for name, value in own.items() if name in source and source[name].shape == value.shape
+    }
+    if not fitting:
+        raise ConfigError(f"{key} = {folder!r}: none of its weights fits this recipe's model")
+    model.load_state_dict(fitting, strict=False)
+    return len(fitting)
 
 
 def take_text_side(model: DualEncoder, source: DualEncoder, key: str) -> None:

@@ -32,7 +32,7 @@ from onlooker.errors import ConfigError, TrainingError
 from onlooker.files import write_json
 from onlooker.training.batches import Batch, Collate, EpochSampler, TrainingItems, encode_groups, make_loader
 from onlooker.training.curves import write_curves
-from onlooker.training.frozen import TeacherPanel, open_finished, take_text_side
+from onlooker.training.frozen import TeacherPanel, open_finished, take_text_side, take_weights
 from onlooker.training.objective import Objective
 from onlooker.training.optimisation import MovingAverage, Schedule, make_optimiser
 from onlooker.training.recipes import Recipe, recipe_json
@@ -96,6 +96,8 @@ class Training:
         torch.manual_seed(recipe.seed)
         self.device = _device(recipe.run.device)
         self.model: DualEncoder = add_adapters(build(recipe.effective_model())).to(self.device)
+        if recipe.run.start_from is not None:
+            take_weights(self.model, recipe.run.start_from, "run.start_from")
         teachers = [open_finished(folder, "run.teachers").to(self.device) for folder in recipe.run.teachers]
         if (source := recipe.run.text_from) is not None:
             # Opened once where it is a teacher too: then both are one tower, and texts are read once.

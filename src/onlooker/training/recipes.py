@@ -110,6 +110,9 @@ class RunSettings(Part):
         description="What chooses the best checkpoint on validation: loss, R@1, R@1+R@5+R@10 (text to image), or that "
         "sum and the share of validation twins told apart.",
     )
+    start_from: str | None = Field(
+        None, description="Folder of a finished run whose trained weights are the start, where name and shape fit."
+    )
     text_from: str | None = Field(
         None, description="Folder of a finished run whose text side is taken as it is; only the image side is trained."
     )

@@ -58,7 +58,7 @@ def aim_at_words(model: DualEncoder, tokenizer: Path, *, seed: int = 0) -> float
     """Aim the text's attention of each region at the words that speak of it.
 
     Args:
-        model: With parts; changed in place. Its pretrained text tower must not have been trained further.
+        model: With parts; changed in place.
         tokenizer: Its ``tokenizer.json``.
         seed: Of the made-up descriptions.
 

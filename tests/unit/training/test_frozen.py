@@ -14,7 +14,7 @@ from onlooker.encoders.dual import DualEncoder, build  # noqa: E402
 from onlooker.encoders.text_towers import tokenizer_file  # noqa: E402
 from onlooker.errors import ConfigError  # noqa: E402
 from onlooker.training.batches import Batch, TokenGroup  # noqa: E402
-from onlooker.training.frozen import TeacherPanel, open_finished, take_text_side  # noqa: E402
+from onlooker.training.frozen import TeacherPanel, open_finished, take_text_side, take_weights  # noqa: E402
 from onlooker.training.recipes import load_recipe  # noqa: E402
 
 pytestmark = [pytest.mark.train, pytest.mark.slow]
@@ -94,3 +94,22 @@ def test_a_panel_says_what_its_teachers_say_on_average(finished: DualEncoder) ->
     take_text_side(pupil, finished, "run.text_from")
     shared = TeacherPanel([finished]).ask(batch, pixels, pupil, nothing)
     assert not shared.similarity.any()
+
+
+def test_a_run_starts_from_what_fits(finished: DualEncoder, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "run" / "best", finished, tokenizer_file(BASE.text), {})
+    torch.manual_seed(3)
+    wider = build(config(projection={"kind": "residual", "dimension": 320}))
+    before = copy.deepcopy(wider.state_dict())
+    assert take_weights(wider, str(tmp_path / "run"), "run.start_from") > 100
+    after, source = wider.state_dict(), finished.state_dict()
+    taken = {name for name in after if name in source and torch.equal(after[name], source[name])}
+    assert "image_tower.backbone.network._conv_head.weight" in taken
+    assert "text_tower.attention.queries" in taken
+    # Another shape, and what is frozen, stay as they were.
+    assert torch.equal(after["image_projection.projection.weight"], before["image_projection.projection.weight"])
+    stem = "image_tower.backbone.network._conv_stem.weight"
+    assert torch.equal(after[stem], before[stem])
+    assert not torch.equal(after[stem], source[stem])
+    with pytest.raises(ConfigError, match=r"run\.start_from"):
+        take_weights(wider, str(tmp_path / "nothing"), "run.start_from")
