@@ -14,7 +14,10 @@ import onlooker
 
 SOURCE = Path(onlooker.__file__).parent
 
-TRAINING_ONLY = ("torch", "transformers", "peft", "safetensors", "onnx", "onnxscript", "matplotlib", "optuna", "sqlalchemy")
+TRAINING_ONLY = (
+    *("torch", "transformers", "peft", "safetensors", "onnx", "onnxscript"),
+    *("matplotlib", "optuna", "sqlalchemy"),
+)
 """Packages of the training extra; a machine that only serves has none of them."""
 
 ROOMS_BELOW: dict[str, set[str]] = {

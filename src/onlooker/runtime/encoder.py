@@ -246,9 +246,9 @@ def open_encoder(
     """Open the encoder a command shall use; the one place where a command line's ``--bundle`` is understood.
 
     Args:
-        bundle: A bundle folder or the name of a shipped bundle; None takes the environment's ``ONLOOKER_BUNDLE``, and without that the shipped one. The
-            text "fake" opens ``onlooker.runtime.fake.FakeEncoder``, for trials without a model (a folder of the name is
-            "./fake").
+        bundle: A bundle folder or the name of a shipped bundle; None takes the environment's ``ONLOOKER_BUNDLE``, and
+            without that the shipped default. The text "fake" opens ``onlooker.runtime.fake.FakeEncoder``, for trials
+            without a model (a folder of the name is "./fake").
         provider: As for ``Encoder.open``.
         threads: As for ``Encoder.open``.
         few_texts: As for ``Encoder.open``.
