@@ -1,8 +1,9 @@
-"""The curve of R@k over k, as PNG; needs matplotlib, which comes with the training extra."""
+"""Plots as PNG: an empty figure to draw on, and the curve of R@k over k; matplotlib comes with the training extra."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,8 +13,31 @@ from onlooker.evaluation.report import headline
 from onlooker.evaluation.runner import Evaluation
 from onlooker.files import replacing
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 LONGEST = 50
 """The last k of the curve: nobody looks further down a list of matches."""
+
+
+def new_figure(what: str, size: tuple[float, float]) -> Figure:
+    """Return an empty figure.
+
+    Args:
+        what: What is to be drawn, for the error.
+        size: Width and height in inches, at 150 dots each.
+
+    Raises:
+        MissingExtraError: If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{what} needs matplotlib: pip install 'onlooker[train]' (everything else is written without it)"
+        ) from error
+    # A Figure of its own, not pyplot: no global state, no window system.
+    return Figure(figsize=size, dpi=150, layout="constrained")
 
 
 def save_curve(evaluation: Evaluation, path: Path) -> None:
@@ -26,14 +50,7 @@ def save_curve(evaluation: Evaluation, path: Path) -> None:
     Raises:
         MissingExtraError: If matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError(
-            "the curve needs matplotlib: pip install 'onlooker[train]' (everything else is written without it)"
-        ) from error
-    # A Figure of its own, not pyplot: no global state, no window system.
-    figure = Figure(figsize=(6.4, 4.2), dpi=150, layout="constrained")
+    figure = new_figure("the curve", (6.4, 4.2))
     axes = figure.add_subplot()
     longest = 1
     for direction, color in zip(evaluation.rankings, ("#2563a8", "#c2571a"), strict=False):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onlooker.errors import MissingExtraError
 from onlooker.evaluation.calibration import FALSE_DISMISSALS, FOLDS, LEAST_SIZE, TRIALS, Split, Trials, fit
 from onlooker.evaluation.encoding import Encoded
+from onlooker.evaluation.plots import new_figure
 from onlooker.files import replacing, write_json
 from onlooker.runtime.background import Background
 from onlooker.runtime.calibration import Calibration
@@ -297,13 +298,7 @@ def save_diagram(reliability: Reliability, path: Path) -> None:
     Raises:
         MissingExtraError: If matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError(
-            "the reliability diagram needs matplotlib: pip install 'onlooker[train]' (the figures are there without it)"
-        ) from error
-    figure = Figure(figsize=(5.2, 4.8), dpi=150, layout="constrained")
+    figure = new_figure("the reliability diagram", (5.2, 4.8))
     axes = figure.add_subplot()
     confidence = [100 * part.confidence for part in reliability.bins]
     right = [100 * part.right for part in reliability.bins]

@@ -9,7 +9,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from onlooker.errors import MissingExtraError
+from onlooker.evaluation.plots import new_figure
 from onlooker.export.pareto import Front, Point
 from onlooker.export.recipe_text import recipe_toml
 from onlooker.export.tuning import Plan, Study, TrialRecord
@@ -173,17 +173,10 @@ def draw(path: Path, study: Study, front: Front) -> None:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError(
-            "the plot needs matplotlib: pip install 'onlooker[train]' (everything else is written without it)"
-        ) from error
     plan = study.plan
     timed = {point.record.number: point for point in front.timed}
     records = [record for record in study.records() if record.measured is not None and record.repeats is None]
-    # A Figure of its own, not pyplot: no global state, no window system.
-    figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
+    figure = new_figure("the plot", (8, 5))
     axes = figure.add_subplot()
     others = [
         _place(record, timed) for record in records if record.number not in {p.record.number for p in front.points}
