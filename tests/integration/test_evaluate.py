@@ -17,6 +17,7 @@ from onlooker.cli import main
 from onlooker.datasets.manifest import Manifest
 from onlooker.runtime.bundle import shipped_names
 from onlooker.runtime.fake import FakeEncoder
+from tests.dressed import dressed_people
 from tests.tiny_bundle import give_confidences, write_tiny_bundle
 from tests.unit.evaluation.painted import BentEncoder, painted
 
@@ -164,6 +165,29 @@ def test_what_is_measured(
     report = json.loads(capsys.readouterr().out)
     assert report["data"]["records"] == records
     assert report["results"]["text-to-image"]["queries"] == queries
+
+
+@pytest.mark.train
+@pytest.mark.usefixtures("fake")
+def test_the_swap_test_beside_the_ranks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dressed_people(tmp_path).save(tmp_path / "dressed.jsonl")
+    arguments = [
+        "evaluate",
+        "fake",
+        "--data",
+        str(tmp_path / "dressed.jsonl"),
+        "--twins",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert main(arguments) == 0
+    out, err = capsys.readouterr()
+    assert "Swap test: 3 photographs and their twins" in out
+    assert "twins.json" in err
+    assert main([*arguments, "--json"]) == 0
+    swap = json.loads(capsys.readouterr().out)["twins"]
+    assert swap == json.loads((tmp_path / "out" / "twins.json").read_text(encoding="utf-8"))
+    assert swap["pairs"] == 3
 
 
 @pytest.mark.usefixtures("fake")

@@ -8,12 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from onlooker.datasets.manifest import Manifest, Record
-from onlooker.datasets.masks import LABELS
-from onlooker.datasets.recolour import PALETTE
 from onlooker.errors import DataError
 from onlooker.evaluation.twins import measure_twins
 from onlooker.runtime.fake import FakeEncoder
-from onlooker.runtime.pictures import encode_jpeg
+from tests.dressed import dressed_people
 
 
 class Bag(FakeEncoder):
@@ -26,25 +24,7 @@ class Bag(FakeEncoder):
 
 @pytest.fixture
 def people(tmp_path: Path) -> Manifest:
-    scipy_io = pytest.importorskip("scipy.io", reason="needs the training extra")
-    records = []
-    for number, (coat, pants) in enumerate((("red", "yellow"), ("blue", "white"), ("green", "black"))):
-        rgb = np.full((96, 48, 3), 150, np.uint8)
-        mask = np.zeros((96, 48), np.uint8)
-        for rows, label, colour in ((slice(0, 48), "coat", coat), (slice(48, 96), "pants", pants)):
-            rgb[rows], mask[rows] = PALETTE[colour], LABELS.index(label)
-        (tmp_path / f"{number}.jpg").write_bytes(encode_jpeg(rgb, 95))
-        scipy_io.savemat(tmp_path / f"{number}.mat", {"groundtruth": mask})
-        records.append(
-            Record(
-                id=str(number),
-                file=f"{number}.jpg",
-                mask=f"{number}.mat",
-                captions=[f"{coat} shirt, {pants} jeans"],
-                garments={"coat": [coat], "pants": [pants]},
-            )
-        )
-    return Manifest("dressed", tmp_path, "free", records)
+    return dressed_people(tmp_path)
 
 
 def test_the_same_seed_gives_the_same_test_and_figures_fit_together(people: Manifest) -> None:
