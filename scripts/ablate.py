@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--pedestrians", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--variants", nargs="*", default=list(VARIANTS))
+    parser.add_argument("--variants", nargs="*", default=["plain", "twins", "bands", "whole"], choices=VARIANTS)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe further")
     options = parser.parse_args()
     torch.set_num_threads(1)
