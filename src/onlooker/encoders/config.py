@@ -85,6 +85,13 @@ class ProjectionConfig(Part):
         "residual", description="'residual': linear, GELU, linear, dropout, residual, layer norm; 'linear': one matrix."
     )
     dimension: int = Field(256, ge=8, le=4096, description="Width of the shared space.")
+    inner: int | None = Field(
+        None,
+        ge=8,
+        le=4096,
+        description="Width inside the residual head, brought to its block by one matrix that both towers start with "
+        "alike; none: the width of the block itself.",
+    )
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout inside the residual head.")
 
 
@@ -110,6 +117,13 @@ class PartsConfig(Part):
     regions: tuple[Region, ...] = Field(REGIONS, min_length=1, description="Which regions have a block.")
     dimension: int = Field(
         24, ge=4, le=256, description="Numbers of each region's block; the rest of projection.dimension is global."
+    )
+    text_layer: int = Field(
+        2,
+        ge=0,
+        le=48,
+        description="Which layer's states of the words the regions read (0: the embeddings): low ones still say what "
+        "stands where.",
     )
     pooling: Literal["segments", "bands"] = Field(
         "segments",

@@ -14,7 +14,7 @@ from onlooker.encoders.config import RANDOM, ModelConfig
 from onlooker.encoders.image_towers import ClipImageTower, EfficientNetTower, ImageTower, ResNetTower
 from onlooker.encoders.parts import ImageParts, TextParts
 from onlooker.encoders.pretrained import load_pretrained
-from onlooker.encoders.projection import projection_head
+from onlooker.encoders.projection import projection_head, start_alike
 from onlooker.encoders.text_towers import ClipTextTower, TextTower, TransformerTextTower
 from onlooker.errors import ConfigError
 
@@ -133,8 +133,8 @@ class DualEncoder(nn.Module):
             features = self.text_tower(input_ids, attention_mask)
             return Encoded(functional.normalize(self.text_projection(features), dim=-1))
         tower: Any = self.text_tower
-        states = tower.states(input_ids, attention_mask)
-        blocks, lengths = self.text_parts(states, attention_mask)
+        low, states = tower.layers(input_ids, attention_mask, self.text_parts.layer)
+        blocks, lengths = self.text_parts(low, attention_mask)
         whole = self.text_projection(tower.pool(states, attention_mask))
         return Encoded(join_blocks(whole, blocks, lengths), blocks, lengths)
 
@@ -203,12 +203,14 @@ def _assembled(config: ModelConfig, saved: SavedBackbones | None) -> DualEncoder
     text = TransformerTextTower(config.text, saved.text if saved else None)
     heads = config.projection.model_copy(update={"dimension": config.global_dimension})
     parts = config.parts
+    image_head, text_head = projection_head(image.width, heads), projection_head(text.width, heads)
+    start_alike(image_head, text_head)
     return DualEncoder(
         config,
         image,
         text,
-        projection_head(image.width, heads),
-        projection_head(text.width, heads),
+        image_head,
+        text_head,
         ImageParts(parts, config.image.height // 16) if parts is not None else None,
         TextParts(parts, text.hidden) if parts is not None else None,
     )

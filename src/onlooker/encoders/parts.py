@@ -20,8 +20,13 @@ from onlooker.encoders.image_towers import MIDDLE_WIDTH
 CONTEXT_WIDTH = COLOUR_WIDTH = 64
 LAST_WIDTH = 1280
 CELL_WIDTH = MIDDLE_WIDTH + CONTEXT_WIDTH + COLOUR_WIDTH
+ANCHORS = tuple((red, green, blue) for red in (0.1, 0.5, 0.9) for green in (0.1, 0.5, 0.9) for blue in (0.1, 0.5, 0.9))
+"""Colours (RGB, 0 to 1) that a region's pixels are counted by at the start: a grid through the whole space."""
+ANCHOR_SHARPNESS = 20.0
+"""How sharply a pixel belongs to the nearest anchor: of two at 0.2 and 0.4 from it, to the nearer by 0.92."""
 COLOUR_BLOCK = 4
 """The colours of a cell of 16x16 pixels are looked at in blocks of 4x4: enough for stripes, too coarse for noise."""
+BLOCKS_A_CELL = 16 // COLOUR_BLOCK
 HIDDEN_WIDTH = 128
 REACH = (0.5, 0.4, 0.2, 0.1, 0.05)
 """Shares at the start of a word itself and of the first to fourth word before it."""
@@ -36,22 +41,28 @@ BANDS: dict[str, tuple[float, float]] = {
 
 
 class RegionHeads(nn.Module):
-    """A head of its own for each region, and a gate: how much this picture or text says of the region.
+    """A head of its own for each region, and for texts a gate: how much this one says of the region.
+
+    Pictures have none: a block that knows nothing yet is a nuisance to the whole vector, and a gate that could close on
+    it closes within a few dozen steps and never lets it learn.
 
     Args:
         regions: How many.
         width: Channels of a region's features.
         config: Gives the width of a block and its length at the start.
+        gated: Whether the length depends on the features.
     """
 
-    def __init__(self, regions: int, width: int, config: PartsConfig) -> None:
+    def __init__(self, regions: int, width: int, config: PartsConfig, *, gated: bool) -> None:
         super().__init__()
+        self.gated = gated
         self.hidden = nn.Parameter(torch.randn(regions, width, HIDDEN_WIDTH) * width**-0.5)
         self.hidden_bias = nn.Parameter(torch.zeros(regions, HIDDEN_WIDTH))
         self.out = nn.Parameter(torch.randn(regions, HIDDEN_WIDTH, config.dimension) * HIDDEN_WIDTH**-0.5)
-        self.gate = nn.Parameter(torch.zeros(regions, HIDDEN_WIDTH))
-        self.gate_bias = nn.Parameter(torch.zeros(regions))
-        self.log_length = nn.Parameter(torch.full((regions,), math.log(2 * config.weight)))
+        if gated:
+            self.gate = nn.Parameter(torch.zeros(regions, HIDDEN_WIDTH))
+            self.gate_bias = nn.Parameter(torch.zeros(regions))
+        self.log_length = nn.Parameter(torch.full((regions,), math.log((2 if gated else 1) * config.weight)))
         self.dropout = nn.Dropout(0.1)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,8 +76,10 @@ class RegionHeads(nn.Module):
         """
         hidden = functional.gelu(torch.einsum("nrw,rwh->nrh", features, self.hidden) + self.hidden_bias)
         blocks = torch.einsum("nrh,rhd->nrd", self.dropout(hidden), self.out)
-        gate = torch.sigmoid((hidden * self.gate).sum(dim=2) + self.gate_bias)
-        return functional.normalize(blocks, dim=2), gate * self.log_length.exp()
+        lengths = self.log_length.exp().expand(features.shape[0], -1)
+        if self.gated:
+            lengths = lengths * torch.sigmoid((hidden * self.gate).sum(dim=2) + self.gate_bias)
+        return functional.normalize(blocks, dim=2), lengths
 
 
 class ImageParts(nn.Module):
@@ -91,6 +104,14 @@ class ImageParts(nn.Module):
             nn.GELU(),
             nn.Conv2d(48, COLOUR_WIDTH, 3, stride=2, padding=1),
         )
+        # What is seen, counted by colour, stands beside what the convolutions make of it: a colour's name is then one
+        # linear step away. softmax over -|pixel - anchor|^2, whose part that all anchors share is left out.
+        self.anchors = nn.Conv2d(3, len(ANCHORS), 1)
+        anchors = torch.tensor(ANCHORS) * 2 - 1
+        with torch.no_grad():
+            self.anchors.weight.copy_(anchors[:, :, None, None] * ANCHOR_SHARPNESS / 2)
+            self.anchors.bias.copy_(-anchors.square().sum(dim=1) * ANCHOR_SHARPNESS / 4)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for width in (MIDDLE_WIDTH, CONTEXT_WIDTH, COLOUR_WIDTH))
         self.segmentation = nn.Sequential(
             nn.Conv2d(CELL_WIDTH, 64, 1), nn.GELU(), nn.Conv2d(64, len(SEGMENTS), 3, padding=1)
         )
@@ -109,7 +130,7 @@ class ImageParts(nn.Module):
         self.register_buffer("bands", bands, persistent=False)
         self.register_buffer("heights", middles, persistent=False)
         # Two numbers beside the cells' features: how much of the picture the region takes, and how high it is.
-        self.heads = RegionHeads(len(config.regions), CELL_WIDTH + 2, config)
+        self.heads = RegionHeads(len(config.regions), CELL_WIDTH + len(ANCHORS) + 2, config, gated=False)
 
     heights: Tensor
 
@@ -136,9 +157,13 @@ class ImageParts(nn.Module):
             where = self.bands[None, :, :, None].expand(cells.shape[0], -1, -1, columns)
         area = where.mean(dim=(2, 3))
         share = where / (where.sum(dim=(2, 3), keepdim=True) + 1e-4)
-        pooled = torch.einsum("nrhw,nchw->nrc", share, cells)
+        side = BLOCKS_A_CELL
+        counted = functional.avg_pool2d(self.anchors(blocks).softmax(dim=1), side, stride=side)
+        pooled = torch.einsum("nrhw,nchw->nrc", share, cells).split((MIDDLE_WIDTH, CONTEXT_WIDTH, COLOUR_WIDTH), dim=2)
+        colours = torch.einsum("nrhw,nchw->nrc", share, counted) * len(ANCHORS) ** 0.5
         height = torch.einsum("nrhw,h->nr", share, self.heights)
-        features = torch.cat([pooled, area[..., None], height[..., None]], dim=2)
+        normed = [norm(part) for norm, part in zip(self.norms, pooled, strict=True)]
+        features = torch.cat([*normed, colours, area[..., None], height[..., None]], dim=2)
         unit, lengths = self.heads(features)
         return unit, lengths, logits
 
@@ -156,9 +181,10 @@ class TextParts(nn.Module):
 
     def __init__(self, config: PartsConfig, hidden: int) -> None:
         super().__init__()
+        self.layer = config.text_layer
         self.scores = nn.Linear(hidden, len(config.regions))
         self.reach = nn.Parameter(torch.tensor(REACH).repeat(len(config.regions), 1))
-        self.heads = RegionHeads(len(config.regions), hidden, config)
+        self.heads = RegionHeads(len(config.regions), hidden, config, gated=True)
 
     def forward(self, states: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Pool by region.

@@ -66,6 +66,14 @@ class TransformerTextTower(TextTower):
             states = self.extra(states, src_key_padding_mask=attention_mask == 0)
         return states
 
+    def layers(self, input_ids: Tensor, attention_mask: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        """Return the states after the pretrained network's layer ``number`` (0: embeddings), and ``states``."""
+        found = self.backbone(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
+        states: Tensor = found.last_hidden_state
+        if self.extra is not None:
+            states = self.extra(states, src_key_padding_mask=attention_mask == 0)
+        return found.hidden_states[number], states
+
     def pool(self, states: Tensor, attention_mask: Tensor) -> Tensor:
         """Pool the tokens' states to one feature vector a text, float [n, self.width]."""
         if self.pooling == "first":

@@ -82,7 +82,7 @@ def aim_at_words(model: DualEncoder, tokenizer: Path, *, seed: int = 0) -> float
         encoding = reader.encode(text)
         ids = torch.tensor([encoding.ids[: model.config.text.max_tokens]])
         with torch.inference_mode():
-            states.append(tower.states(ids, torch.ones_like(ids))[0].double())
+            states.append(tower.layers(ids, torch.ones_like(ids), model.text_parts.layer)[0][0].double())
         targets.append(_targets(encoding.offsets[: ids.shape[1]], spans, regions))
     model.train(training)
     fitted = _TEXTS * 4 // 5

@@ -9,10 +9,11 @@ torch = pytest.importorskip("torch", reason="needs the training extra")
 
 from pydantic import ValidationError  # noqa: E402
 
-from onlooker.encoders.config import REGIONS, SEGMENTS, ModelConfig, PartsConfig  # noqa: E402
+from onlooker.encoders.config import REGIONS, SEGMENTS, ModelConfig, PartsConfig, ProjectionConfig  # noqa: E402
 from onlooker.encoders.dual import DualEncoder, build, join_blocks  # noqa: E402
 from onlooker.encoders.lora import add_adapters  # noqa: E402
 from onlooker.encoders.parts import REACH, ImageParts, RegionHeads, TextParts  # noqa: E402
+from onlooker.encoders.projection import projection_head, start_alike  # noqa: E402
 from onlooker.training.recipes import load_recipe  # noqa: E402
 
 pytestmark = pytest.mark.train
@@ -91,7 +92,7 @@ def test_a_region_is_pooled_where_the_segmentation_sees_it() -> None:
     pixels = torch.randn(1, 3, 96, 48)
     middle, last = torch.randn(1, 112, 6, 3), torch.zeros(1, 1280, 3, 2)
     changed = middle.clone()
-    changed[:, :, 4:] += 1.0
+    changed[:, :, 4:] += torch.randn(1, 112, 2, 3)
     with torch.inference_mode():
         before, after = parts(pixels, middle, last)[0], parts(pixels, changed, last)[0]
     torch.testing.assert_close(before[:, 0], after[:, 0])
@@ -104,7 +105,7 @@ def test_bands_see_their_height_alone() -> None:
     pixels = torch.randn(1, 3, 96, 48)
     middle, last = torch.randn(1, 112, 6, 3), torch.zeros(1, 1280, 3, 2)
     changed = middle.clone()
-    changed[:, :, 4] += 1.0
+    changed[:, :, 4] += torch.randn(1, 112, 3)
     with torch.inference_mode():
         before, after = parts(pixels, middle, last)[0], parts(pixels, changed, last)[0]
     torch.testing.assert_close(before[:, 0], after[:, 0])
@@ -137,9 +138,41 @@ def test_what_a_word_gets_is_shared_with_the_words_before_it() -> None:
 
 
 def test_a_gate_says_how_long_a_block_is() -> None:
-    heads = RegionHeads(2, 4, PARTS).eval()
-    _, lengths = heads(torch.randn(3, 2, 4))
-    torch.testing.assert_close(lengths, torch.full((3, 2), PARTS.weight))
+    features = torch.randn(3, 2, 4)
+    for gated in (False, True):
+        heads = RegionHeads(2, 4, PARTS, gated=gated).eval()
+        torch.testing.assert_close(heads(features)[1], torch.full((3, 2), PARTS.weight))
+    with torch.no_grad():
+        heads.gate.normal_(std=20)
+    lengths = heads(features)[1]
+    assert lengths.max() > PARTS.weight > lengths.min()
+
+
+def test_colours_are_counted_where_the_region_is() -> None:
+    torch.manual_seed(0)
+    parts = ImageParts(PARTS.model_copy(update={"pooling": "bands"}), rows=6).eval()
+    for name, weight in parts.named_parameters():
+        if name.startswith(("colours", "segmentation", "context")):
+            torch.nn.init.zeros_(weight)
+    middle, last = torch.zeros(1, 112, 6, 3), torch.zeros(1, 1280, 3, 2)
+    pixels = torch.zeros(1, 3, 96, 48)
+    painted = pixels.clone()
+    painted[:, 0, 64:80] = 1.0  # red trousers
+    with torch.inference_mode():
+        before, after = parts(pixels, middle, last)[0], parts(painted, middle, last)[0]
+    torch.testing.assert_close(before[:, 0], after[:, 0])
+    assert not torch.allclose(before[:, 1], after[:, 1], atol=1e-3)
+
+
+def test_heads_with_an_inner_width_start_alike_and_keep_what_agrees() -> None:
+    torch.manual_seed(0)
+    settings = ProjectionConfig(dimension=48, inner=64, dropout=0)
+    one, other = projection_head(10, settings), projection_head(12, settings)
+    start_alike(one, other)
+    assert one.out is not None
+    torch.testing.assert_close(one.out.weight @ one.out.weight.T, torch.eye(48), atol=1e-5, rtol=0)
+    assert torch.equal(one.out.weight, other.out.weight)
+    assert one(torch.randn(3, 10)).shape == other(torch.randn(3, 12)).shape == (3, 48)
 
 
 def test_joined_blocks_keep_their_shares() -> None:

@@ -50,7 +50,7 @@ def test_attention_begins_at_what_is_worn_there() -> None:
     ids = torch.tensor([encoding.ids])
     assert model.text_parts is not None
     with torch.inference_mode():
-        scores = model.eval().text_parts.scores(model.text_tower.states(ids, torch.ones_like(ids)))[0]  # type: ignore[operator]
+        scores = model.eval().text_parts.scores(model.text_tower.layers(ids, torch.ones_like(ids), BASE.parts.text_layer)[0])[0]  # type: ignore[operator]
     assert BASE.parts is not None
     best = {region: encoding.tokens[int(scores[:, place].argmax())] for place, region in enumerate(BASE.parts.regions)}
     assert best["upper"] == "coat"
