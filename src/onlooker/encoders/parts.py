@@ -108,6 +108,7 @@ class ImageParts(nn.Module):
         # linear step away. softmax over -|pixel - anchor|^2, whose part that all anchors share is left out.
         self.anchors = nn.Conv2d(3, len(ANCHORS), 1)
         anchors = torch.tensor(ANCHORS) * 2 - 1
+        assert self.anchors.bias is not None
         with torch.no_grad():
             self.anchors.weight.copy_(anchors[:, :, None, None] * ANCHOR_SHARPNESS / 2)
             self.anchors.bias.copy_(-anchors.square().sum(dim=1) * ANCHOR_SHARPNESS / 4)
@@ -159,10 +160,11 @@ class ImageParts(nn.Module):
         share = where / (where.sum(dim=(2, 3), keepdim=True) + 1e-4)
         side = BLOCKS_A_CELL
         counted = functional.avg_pool2d(self.anchors(blocks).softmax(dim=1), side, stride=side)
-        pooled = torch.einsum("nrhw,nchw->nrc", share, cells).split((MIDDLE_WIDTH, CONTEXT_WIDTH, COLOUR_WIDTH), dim=2)
+        pooled = torch.einsum("nrhw,nchw->nrc", share, cells)
+        widths = [MIDDLE_WIDTH, CONTEXT_WIDTH, COLOUR_WIDTH]
         colours = torch.einsum("nrhw,nchw->nrc", share, counted) * len(ANCHORS) ** 0.5
         height = torch.einsum("nrhw,h->nr", share, self.heights)
-        normed = [norm(part) for norm, part in zip(self.norms, pooled, strict=True)]
+        normed = [norm(part) for norm, part in zip(self.norms, torch.split(pooled, widths, dim=2), strict=True)]
         features = torch.cat([*normed, colours, area[..., None], height[..., None]], dim=2)
         unit, lengths = self.heads(features)
         return unit, lengths, logits
