@@ -68,7 +68,7 @@ def test_large_dense_weights_become_int8_and_others_stay(script: Any) -> None:
     kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     assert kinds == {
         "dense.codes": onnx.TensorProto.INT8,
-        "dense.scale": onnx.TensorProto.FLOAT,
+        "dense.scale.half": onnx.TensorProto.FLOAT16,
         "depthwise.half": onnx.TensorProto.FLOAT16,
         "small.half": onnx.TensorProto.FLOAT16,
     }
