@@ -16,7 +16,7 @@ from onlooker.gallery.store import Gallery
 from onlooker.runtime import bundle as bundle_module
 from onlooker.samples import CLIP, PEOPLE
 
-SHIPPED = (Path(bundle_module.__file__).parents[1] / "bundles" / "compact" / "model.json").is_file()
+SHIPPED = (Path(bundle_module.__file__).parents[1] / "bundles" / "base" / "model.json").is_file()
 BUNDLE = () if SHIPPED else ("--bundle", "fake")
 LIGHT_SHIRT = 5
 """The person of people.json whom the first description means."""

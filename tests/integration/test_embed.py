@@ -147,7 +147,7 @@ def test_a_bundle_or_provider_that_is_not_there(
     assert "error: there is no bundle folder" in capsys.readouterr().err
     monkeypatch.setattr(bundle_module, "SHIPPED", tmp_path / "gone")
     assert tell("images", photos, "-o", tmp_path / "x.npz") == 2
-    assert "this installation has no bundle 'compact'" in capsys.readouterr().err
+    assert "this installation has no bundle 'base'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [(), ("images",), ("texts",)])

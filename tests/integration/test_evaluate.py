@@ -115,7 +115,7 @@ def test_a_checkpoint_is_opened_as_an_encoder(tmp_path: Path, capsys: pytest.Cap
 
 
 @pytest.mark.shared
-@pytest.mark.skipif("compact" not in shipped_names(), reason="the compact bundle is not in this installation")
+@pytest.mark.skipif("base" not in shipped_names(), reason="the base bundle is not in this installation")
 def test_the_shipped_bundle_on_real_pedestrians(
     shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

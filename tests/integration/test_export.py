@@ -40,7 +40,7 @@ def test_a_clip_folder_becomes_a_bundle_that_embeds(tmp_path: Path, capsys: pyte
 
 def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--help"]) == 0
-    assert "onlooker export runs/compact -o bundles/compact" in capsys.readouterr().out
+    assert "onlooker export runs/base -o bundles/base" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

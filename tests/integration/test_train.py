@@ -71,12 +71,14 @@ def test_full_trains_every_weight(place: Path, tmp_path: Path) -> None:
 def test_the_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == sorted(["base", "clip", "compact", "flickr8k", "seed", "small"])
+    assert [line.split()[0] for line in lines] == sorted(
+        ["base", "clip", "compact", "flickr8k", "seed", "small", "towers"]
+    )
 
 
 def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--help"]) == 0
-    assert "onlooker train compact --data street.jsonl" in capsys.readouterr().out
+    assert "onlooker train base --data street.jsonl" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

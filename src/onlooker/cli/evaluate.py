@@ -141,7 +141,7 @@ def run(
     \b
     Examples:
       onlooker evaluate shipped --data street.jsonl
-      onlooker evaluate runs/compact --data street.jsonl --texts phrases --out report/
+      onlooker evaluate runs/base --data street.jsonl --texts phrases --out report/
       onlooker evaluate bundle/ --data cuhk.jsonl --split test --protocol person --json
       onlooker evaluate runs/seed --data flickr8k.jsonl --results retrieval_results.csv
       onlooker evaluate shipped --data street.jsonl --paraphrases benchmarks/paraphrases.jsonl

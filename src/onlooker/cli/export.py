@@ -43,7 +43,7 @@ def run(
 
     \b
     Examples:
-      onlooker export runs/compact -o bundles/compact --data street.jsonl --licence Apache-2.0
+      onlooker export runs/base -o bundles/base --data street.jsonl --licence Apache-2.0
       onlooker export runs/small -o bundles/small --data street.jsonl --text-from bundles/base
       onlooker export ~/models/clip-vit-base-patch16 -o bundles/clip --precision half
     """  # noqa: D301

@@ -42,7 +42,7 @@ def run(
     \b
     Examples:
       onlooker prepare street photos/ -o street.jsonl
-      onlooker train compact --data street.jsonl
+      onlooker train base --data street.jsonl
       onlooker train seed --data flickr30k.jsonl --full --set run.batch_size=32
       onlooker train my.toml --data people.jsonl -o runs/second --seed 1
     """  # noqa: D301
@@ -55,7 +55,7 @@ def run(
             print(f"{name:10} {description}")
         return
     if not recipe or data is None:
-        raise ConfigError("which recipe and which data? For example: onlooker train compact --data street.jsonl")
+        raise ConfigError("which recipe and which data? For example: onlooker train base --data street.jsonl")
     quiet_libraries()
     import torch
 

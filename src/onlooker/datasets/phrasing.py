@@ -23,12 +23,12 @@ class Phrasing(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     synonyms: float = Field(
-        0.0, ge=0, le=1, description="share of the words with a synonym that are exchanged (jumper, sweater, pullover)"
+        0.0, ge=0, le=1, description="Share of the words with a synonym that are exchanged (jumper, sweater, pullover)."
     )
-    typos: float = Field(0.0, ge=0, le=1, description="share of the texts that get one or two typing errors")
-    clauses: float = Field(0.0, ge=0, le=1, description="share of the long texts of which some clauses are left out")
-    keywords: float = Field(0.0, ge=0, le=1, description="share of the texts that become a list of key words")
-    reorder: float = Field(0.0, ge=0, le=1, description="share of the texts whose clauses change places")
+    typos: float = Field(0.0, ge=0, le=1, description="Share of the texts that get one or two typing errors.")
+    clauses: float = Field(0.0, ge=0, le=1, description="Share of the long texts of which some clauses are left out.")
+    keywords: float = Field(0.0, ge=0, le=1, description="Share of the texts that become a list of key words.")
+    reorder: float = Field(0.0, ge=0, le=1, description="Share of the texts whose clauses change places.")
 
 
 GARMENTS = frozenset(

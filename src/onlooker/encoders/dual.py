@@ -75,19 +75,28 @@ class DualEncoder(nn.Module):
         self.text_projection = text_projection
         self.image_parts = image_parts
         self.text_parts = text_parts
-        self.frozen_text = False
+        self.kept: tuple[str, ...] = ()
         self.log_temperature = nn.Parameter(
             torch.tensor(math.log(config.temperature)), requires_grad=config.learn_temperature
         )
 
     def train(self, mode: bool = True) -> DualEncoder:
-        """Set training mode; a text side that is frozen stays in evaluation mode, without dropout."""
+        """Set training mode; what is kept as it is stays in evaluation mode, without dropout."""
         super().train(mode)
-        if mode and self.frozen_text:
-            for part in (self.text_tower, self.text_projection, self.text_parts):
-                if part is not None:
-                    part.eval()
+        for name in self.kept if mode else ():
+            part = getattr(self, name)
+            if part is not None:
+                part.eval()
         return self
+
+    def keep(self, *names: str) -> None:
+        """Freeze parts of the model (names of its attributes) for all that follows: no gradients, no dropout."""
+        self.kept = (*self.kept, *names)
+        for name in names:
+            part = getattr(self, name)
+            if part is not None:
+                part.requires_grad_(False)
+        self.train(self.training)
 
     @property
     def temperature(self) -> Tensor:
@@ -203,6 +212,11 @@ def _assembled(config: ModelConfig, saved: SavedBackbones | None) -> DualEncoder
     text = TransformerTextTower(config.text, saved.text if saved else None)
     heads = config.projection.model_copy(update={"dimension": config.global_dimension})
     parts = config.parts
+    if parts is not None:
+        settings: Any = text.backbone.config
+        layers = settings.num_hidden_layers
+        if parts.text_layer > layers:
+            raise ConfigError(f"model.parts.text_layer = {parts.text_layer}, but the text tower has {layers} layers")
     image_head, text_head = projection_head(image.width, heads), projection_head(text.width, heads)
     start_alike(image_head, text_head)
     return DualEncoder(

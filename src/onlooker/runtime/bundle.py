@@ -48,7 +48,7 @@ MODEL_JSON = "model.json"
 FORMAT = 1
 SHIPPED = Path(__file__).resolve().parents[1] / "bundles"
 """Where the bundles lie that come with the package."""
-DEFAULT = "compact"
+DEFAULT = "base"
 """The shipped bundle that is used where none is named."""
 
 
@@ -144,7 +144,7 @@ class Bundle:
 
     @property
     def name(self) -> str:
-        """The short name, such as ``compact``."""
+        """The short name, such as ``base``."""
         return self._essentials.name
 
     @property

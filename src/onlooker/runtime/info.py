@@ -111,7 +111,7 @@ class BundleInfo(_Part):
 
     Attributes:
         format: The version of this layout.
-        name: Short name, such as ``compact``.
+        name: Short name, such as ``base``.
         dimension: Length of the vectors.
         created: When it was made, ISO 8601.
         license: Terms of the weights.

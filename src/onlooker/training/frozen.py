@@ -40,7 +40,7 @@ def _checkpoint(folder: str, key: str) -> Path:
     raise ConfigError(f"{key} = {folder!r}: no checkpoint there; give the folder of a finished run")
 
 
-def take_weights(model: DualEncoder, folder: str, key: str) -> int:
+def take_weights(model: DualEncoder, folder: str, key: str) -> set[str]:
     """Start from the trained weights of a finished run, where the model has one of the same name and shape.
 
     What is frozen in the model stays as it was pretrained, and so does what the run did not have.
@@ -51,7 +51,7 @@ def take_weights(model: DualEncoder, folder: str, key: str) -> int:
         key: The recipe's key, for the error.
 
     Returns:
-        How many tensors were taken.
+        The names of the tensors that were taken.
 
     Raises:
         ConfigError: No checkpoint there, or nothing in it fits.
@@ -65,7 +65,7 @@ def take_weights(model: DualEncoder, folder: str, key: str) -> int:
     if not fitting:
         raise ConfigError(f"{key} = {folder!r}: none of its weights fits this recipe's model")
     model.load_state_dict(fitting, strict=False)
-    return len(fitting)
+    return set(fitting)
 
 
 def take_text_side(model: DualEncoder, source: DualEncoder, key: str) -> None:
@@ -99,8 +99,7 @@ def take_text_side(model: DualEncoder, source: DualEncoder, key: str) -> None:
         source.text_parts,
     )
     model.log_temperature = nn.Parameter(source.log_temperature.detach().clone(), requires_grad=False)
-    model.frozen_text = True
-    model.train(model.training)
+    model.keep("text_tower", "text_projection", "text_parts")
 
 
 class TeacherPanel:

@@ -96,8 +96,11 @@ class Training:
         torch.manual_seed(recipe.seed)
         self.device = _device(recipe.run.device)
         self.model: DualEncoder = add_adapters(build(recipe.effective_model())).to(self.device)
+        taken: set[str] = set()
         if recipe.run.start_from is not None:
-            take_weights(self.model, recipe.run.start_from, "run.start_from")
+            taken = take_weights(self.model, recipe.run.start_from, "run.start_from")
+        if recipe.run.heads_only:
+            self.model.keep("image_tower", "text_tower")
         teachers = [open_finished(folder, "run.teachers").to(self.device) for folder in recipe.run.teachers]
         if (source := recipe.run.text_from) is not None:
             # Opened once where it is a teacher too: then both are one tower, and texts are read once.
@@ -109,7 +112,8 @@ class Training:
             # Depthwise convolutions run about 1.5 times as fast in this layout on a CPU.
             self.model.image_tower.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.tokenizer_path = tokenizer_file(recipe.model.text)
-        if recipe.model.parts is not None and recipe.run.text_from is None:
+        begun = recipe.run.text_from is not None or "text_parts.scores.weight" in taken
+        if recipe.model.parts is not None and not begun:
             aim_at_words(self.model, self.tokenizer_path)
         tokenizer = make_tokenizer(recipe.model, self.tokenizer_path)
         spec = image_spec(self.model)

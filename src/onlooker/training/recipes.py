@@ -113,6 +113,11 @@ class RunSettings(Part):
     start_from: str | None = Field(
         None, description="Folder of a finished run whose trained weights are the start, where name and shape fit."
     )
+    heads_only: bool = Field(
+        False,
+        description="Keep both towers (adapters included) as start_from has them and train what stands on them: quick, "
+        "and without the noise of their dropout.",
+    )
     text_from: str | None = Field(
         None, description="Folder of a finished run whose text side is taken as it is; only the image side is trained."
     )
@@ -139,6 +144,8 @@ class Recipe(Part):
     def _losses_fit(self) -> Recipe:
         if (self.loss.parts or self.loss.segmentation) and self.model.parts is None:
             raise ValueError("loss.parts and loss.segmentation need [model.parts]")
+        if self.run.heads_only and self.run.start_from is None:
+            raise ValueError("run.heads_only needs run.start_from")
         if self.loss.twins and not self.data.twins_per_batch:
             raise ValueError("loss.twins needs data.twins_per_batch above 0")
         if bool(self.loss.distil) != bool(self.run.teachers):

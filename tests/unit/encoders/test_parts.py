@@ -14,6 +14,7 @@ from onlooker.encoders.dual import DualEncoder, build, join_blocks  # noqa: E402
 from onlooker.encoders.lora import add_adapters  # noqa: E402
 from onlooker.encoders.parts import REACH, ImageParts, RegionHeads, TextParts  # noqa: E402
 from onlooker.encoders.projection import projection_head, start_alike  # noqa: E402
+from onlooker.errors import ConfigError  # noqa: E402
 from onlooker.training.recipes import load_recipe  # noqa: E402
 
 pytestmark = pytest.mark.train
@@ -193,3 +194,8 @@ def test_joined_blocks_keep_their_shares() -> None:
 def test_parts_that_do_not_fit_are_refused(parts: dict[str, Any], image: dict[str, Any], named: str) -> None:
     with pytest.raises(ValidationError, match=named):
         config(parts, **image)
+
+
+def test_a_layer_that_the_text_tower_does_not_have_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"text_layer = 9, but the text tower has 6 layers"):
+        build(config({"text_layer": 9}))

@@ -375,7 +375,7 @@ def test_shipped_bundles_are_found_by_name(folder: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(bundle_module, "SHIPPED", folder.parent)
     assert shipped_names() == ["people"]
     assert Bundle.shipped("people").path == folder
-    with pytest.raises(BundleError, match=r"has no bundle 'compact' \(it holds people\)"):
+    with pytest.raises(BundleError, match=r"has no bundle 'base' \(it holds people\)"):
         Bundle.shipped()
     monkeypatch.setattr(bundle_module, "SHIPPED", folder / "nowhere")
     with pytest.raises(BundleError, match="it holds none"):

@@ -27,6 +27,7 @@ def config(height: int = 96, *, lora: bool = False, **changes: Any) -> ModelConf
     table["image"] = {**table["image"], "weights": "random", "height": height, "width": 48}
     table["text"] = {**table["text"], "weights": "random", "layers": 1}
     table["lora"] = table["lora"] if lora else None
+    table["parts"] = {**table["parts"], "text_layer": 1}
     return ModelConfig.model_validate({**table, **changes})
 
 
@@ -56,7 +57,7 @@ def test_a_text_side_is_taken_whole_and_stays_as_it_is(finished: DualEncoder) ->
     ("changes", "named"),
     [
         ({"lora": True}, "model.lora.text must be left out"),
-        ({"parts": {"dimension": 16}}, "model.parts must be as in that checkpoint"),
+        ({"parts": {"dimension": 16, "text_layer": 1}}, "model.parts must be as in that checkpoint"),
         ({"text": {"kind": "minilm", "weights": "random", "layers": 2}}, "model.text must be as in that checkpoint"),
     ],
 )
@@ -101,7 +102,8 @@ def test_a_run_starts_from_what_fits(finished: DualEncoder, tmp_path: Path) -> N
     torch.manual_seed(3)
     wider = build(config(projection={"kind": "residual", "dimension": 320}))
     before = copy.deepcopy(wider.state_dict())
-    assert take_weights(wider, str(tmp_path / "run"), "run.start_from") > 100
+    names = take_weights(wider, str(tmp_path / "run"), "run.start_from")
+    assert len(names) > 100
     after, source = wider.state_dict(), finished.state_dict()
     taken = {name for name in after if name in source and torch.equal(after[name], source[name])}
     assert "image_tower.backbone.network._conv_head.weight" in taken
@@ -113,3 +115,15 @@ def test_a_run_starts_from_what_fits(finished: DualEncoder, tmp_path: Path) -> N
     assert not torch.equal(after[stem], source[stem])
     with pytest.raises(ConfigError, match=r"run\.start_from"):
         take_weights(wider, str(tmp_path / "nothing"), "run.start_from")
+
+
+def test_what_is_kept_has_neither_gradients_nor_dropout() -> None:
+    model = build(config()).train()
+    model.keep("image_tower", "text_tower")
+    for mode in (False, True):
+        model.train(mode)
+        assert not model.image_tower.training
+        assert not any(module.training for module in model.text_tower.modules())
+        assert model.image_projection.training is mode
+    trained = {name.split(".")[0] for name, weight in model.named_parameters() if weight.requires_grad}
+    assert trained == {"image_projection", "text_projection", "image_parts", "text_parts", "log_temperature"}

@@ -49,9 +49,10 @@ def test_attention_begins_at_what_is_worn_there() -> None:
     encoding = reader.encode("Woman in a red coat, yellow trousers and black boots, carrying a green backpack.")
     ids = torch.tensor([encoding.ids])
     assert model.text_parts is not None
-    with torch.inference_mode():
-        scores = model.eval().text_parts.scores(model.text_tower.layers(ids, torch.ones_like(ids), BASE.parts.text_layer)[0])[0]  # type: ignore[operator]
     assert BASE.parts is not None
+    with torch.inference_mode():
+        low, _ = model.eval().text_tower.layers(ids, torch.ones_like(ids), BASE.parts.text_layer)  # type: ignore[operator]
+        scores = model.text_parts.scores(low)[0]
     best = {region: encoding.tokens[int(scores[:, place].argmax())] for place, region in enumerate(BASE.parts.regions)}
     assert best["upper"] == "coat"
     assert best["lower"] == "trousers"
