@@ -65,7 +65,7 @@ def test_the_tower_gets_the_same_pixels_in_training_and_serving(
     records = [Record(id=name, file=name, captions=["red"], box=box) for name in NAMES]
     dataset = CropDataset(Manifest("test", photos, "none", records), bundle.spec)
     tokenizer = TextTokenizer(bundle.tokenizer_path, max_tokens=bundle.max_tokens, pad_token=bundle.pad_token)
-    batch = Collate(tokenizer, bundle.spec)([dataset[row] for row in range(len(dataset))])
+    batch = Collate(tokenizer, bundle.spec)([(dataset[row],) for row in range(len(dataset))])
     trained = batch.pixels.numpy().reshape(len(NAMES), -1)
     trained /= np.linalg.norm(trained, axis=1, keepdims=True)
 

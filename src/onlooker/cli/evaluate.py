@@ -57,7 +57,7 @@ def run(
         str,
         typer.Argument(
             metavar="MODEL",
-            help='A bundle or checkpoint folder, the name of a bundle of the package (base, small), or "shipped".',
+            help='A bundle or checkpoint folder, the name of a bundle of the package (base), or "shipped".',
             show_default=False,
         ),
     ],
@@ -146,7 +146,7 @@ def run(
       onlooker evaluate runs/seed --data flickr8k.jsonl --results retrieval_results.csv
       onlooker evaluate shipped --data street.jsonl --paraphrases benchmarks/paraphrases.jsonl
       onlooker evaluate shipped --data street.jsonl --texts all --confidence --out report/
-      onlooker evaluate small --data street.jsonl --twins
+      onlooker evaluate base --data street.jsonl --twins
     """  # noqa: D301
     from onlooker.cli.console import note, progress
     from onlooker.datasets.manifest import Manifest

@@ -108,7 +108,7 @@ def _train(recipe: Any, manifest: Any, output: Path, begin_again: bool, results:
             result = training.run(after_step, after_epoch, stop_asked)
     if results:
         _save_results(result.best, manifest, recipe, output)
-    best = next(entry for entry in result.history if entry["epoch"] == result.best_epoch)
+    best = result.chosen
     if as_json:
         print(json.dumps({"best": str(result.best), "chosen": best}))
     else:

@@ -58,7 +58,7 @@ class Weights:
         unwanted: Of each unwanted text, beside the 1 of what is wanted.
     """
 
-    text: float = 0.55
+    text: float = 0.5
     gives_way: float = 0.5
     gives_way_whole: float = 0.0
     unwanted: float = 0.3

@@ -24,7 +24,14 @@ from torch import Tensor, nn
 from onlooker.datasets.crops import CropDataset
 from onlooker.datasets.manifest import Manifest
 from onlooker.datasets.twins import TwinDataset, for_twins
-from onlooker.encoders.checkpoint import image_spec, make_tokenizer, recover_folder, save_checkpoint
+from onlooker.encoders.checkpoint import (
+    image_spec,
+    load_checkpoint,
+    make_tokenizer,
+    read_info,
+    recover_folder,
+    save_checkpoint,
+)
 from onlooker.encoders.dual import DualEncoder, build
 from onlooker.encoders.lora import add_adapters
 from onlooker.encoders.text_towers import tokenizer_file
@@ -70,11 +77,13 @@ class RunResult:
         best: Folder of the chosen checkpoint.
         history: One entry an epoch.
         best_epoch: The epoch that was chosen, from 0.
+        chosen: The figures of the chosen checkpoint: that epoch's entry, or those of a blend with it.
     """
 
     best: Path
     history: list[dict[str, Any]]
     best_epoch: int
+    chosen: dict[str, Any]
 
 
 class Training:
@@ -101,6 +110,11 @@ class Training:
             taken = take_weights(self.model, recipe.run.start_from, "run.start_from")
         if recipe.run.heads_only:
             self.model.keep("image_tower", "text_tower")
+        self._start: dict[str, Tensor] = {}
+        if recipe.run.blends:
+            learning = {name for name, weight in self.model.named_parameters() if weight.requires_grad}
+            state = self.model.state_dict()
+            self._start = {name: state[name].clone() for name in taken & learning}
         teachers = [open_finished(folder, "run.teachers").to(self.device) for folder in recipe.run.teachers]
         if (source := recipe.run.text_from) is not None:
             # Opened once where it is a teacher too: then both are one tower, and texts are read once.
@@ -225,10 +239,12 @@ class Training:
             self._keep_if_best(entry)
             progress.epoch, progress.batch, progress.epoch_losses = progress.epoch + 1, 0, []
             self._save()
+        self._blend()
         write_curves(self.output, progress.history, f"{self.recipe.name}, seed {self.recipe.seed}")
         write_json(self.output / "run.json", self._record())
         assert progress.best_epoch is not None
-        return RunResult(self.output / "best", progress.history, progress.best_epoch)
+        chosen = read_info(self.output / "best")["record"]["chosen"]
+        return RunResult(self.output / "best", progress.history, progress.best_epoch, chosen)
 
     def _epoch(self, after_step: Callable[[StepReport], None], stop_asked: Callable[[], bool]) -> None:
         progress = self._progress
@@ -297,14 +313,47 @@ class Training:
             **figures,
         }
 
-    def _keep_if_best(self, entry: dict[str, Any]) -> None:
-        choose = self.recipe.run.choose
-        value = {
+    def _blend(self) -> None:
+        """Validate mixes of the start and the best weights, and keep the best of all (WiSE-FT, Wortsman et al., 2022).
+
+        What a last step learns it learns at the cost of what came before; between the two, both are often better.
+        """
+        marks = self.output / "blends.json"
+        if not self.recipe.run.blends or marks.is_file():
+            return
+        best = load_checkpoint(self.output / "best").state_dict()
+        chosen = read_info(self.output / "best")["record"]["chosen"]
+        found = []
+        for share in self.recipe.run.blends:
+            mixed = {
+                name: torch.lerp(start.cpu(), best[name], share) if name in self._start else best[name]
+                for name, start in {**best, **self._start}.items()
+            }
+            self.model.load_state_dict(mixed)
+            figures = self._validation.run(self.model, self._objective.whole, self._scorer)
+            entry = {**chosen, **figures, "blend": share}
+            found.append(entry)
+            value = self._value(entry)
+            if self._progress.best is None or value > self._progress.best:
+                self._progress.best = value
+                save_checkpoint(
+                    self.output / "best", self.model, self.tokenizer_path, {**self._record(), "chosen": entry}
+                )
+        write_json(marks, found)
+
+    def _value(self, entry: dict[str, Any]) -> float:
+        """Return what the best checkpoint is chosen by, more being better."""
+        total = entry["r1"] + entry["r5"] + entry["r10"]
+        values: dict[str, float] = {
             "loss": -entry["loss"],
             "r1": entry["r1"],
-            "rsum": entry["r1"] + entry["r5"] + entry["r10"],
-            "rsum+twins": entry["r1"] + entry["r5"] + entry["r10"] + entry.get("twins", 0.0),
-        }[choose]
+            "rsum": total,
+            "rsum+twins": total + entry.get("twins", 0.0),
+        }
+        return values[self.recipe.run.choose]
+
+    def _keep_if_best(self, entry: dict[str, Any]) -> None:
+        value = self._value(entry)
         progress = self._progress
         if progress.best is not None and not value > progress.best:
             return
@@ -383,7 +432,7 @@ def restart(output: Path) -> None:
     """Remove what an earlier run left in its folder."""
     for name in ("last", "best"):
         shutil.rmtree(output / name, ignore_errors=True)
-    for name in ("history.json", "curves.png", "run.json"):
+    for name in ("history.json", "curves.png", "run.json", "blends.json"):
         (output / name).unlink(missing_ok=True)
 
 

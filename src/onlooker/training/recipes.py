@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -118,6 +118,11 @@ class RunSettings(Part):
         description="Keep both towers (adapters included) as start_from has them and train what stands on them: quick, "
         "and without the noise of their dropout.",
     )
+    blends: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (),
+        description="At the end, mixes of the start (run.start_from) and the best weights that are validated too; each "
+        "number is the share of the best.",
+    )
     text_from: str | None = Field(
         None, description="Folder of a finished run whose text side is taken as it is; only the image side is trained."
     )
@@ -144,8 +149,8 @@ class Recipe(Part):
     def _losses_fit(self) -> Recipe:
         if (self.loss.parts or self.loss.segmentation) and self.model.parts is None:
             raise ValueError("loss.parts and loss.segmentation need [model.parts]")
-        if self.run.heads_only and self.run.start_from is None:
-            raise ValueError("run.heads_only needs run.start_from")
+        if (self.run.heads_only or self.run.blends) and self.run.start_from is None:
+            raise ValueError("run.heads_only and run.blends need run.start_from")
         if self.loss.twins and not self.data.twins_per_batch:
             raise ValueError("loss.twins needs data.twins_per_batch above 0")
         if bool(self.loss.distil) != bool(self.run.teachers):

@@ -249,7 +249,7 @@ def test_max_steps_end_a_run_early(clip: Path, people: Manifest, tmp_path: Path)
 
 @pytest.mark.parametrize("kind", ["contrastive", "sdm", "sigmoid"])
 def test_every_loss_trains_fully_and_in_bfloat16(clip: Path, people: Manifest, tmp_path: Path, kind: str) -> None:
-    changes = {"loss": {"kind": kind}, "use_lora": False, "run": {"epochs": 3, "precision": "bfloat16"}}
+    changes = {"loss": {"kind": kind}, "use_lora": False, "run": {"epochs": 5, "precision": "bfloat16"}}
     run = training(clip, people, tmp_path, **changes)
     assert run.count_parameters()["all"] == run.count_parameters()["trainable"]
     history = run.run().history
@@ -280,3 +280,23 @@ def test_a_recipe_survives_its_record(clip: Path) -> None:
     recipe = parse_recipe(recipe_table(clip), "test")
     assert parse_recipe(recipe_json(recipe), "json") == recipe
     assert len(OUTFITS) == 16
+
+
+def test_mixes_of_start_and_end_are_validated_and_the_best_of_all_is_kept(
+    finished: tuple[Path, RunResult], clip: Path, people: Manifest, tmp_path: Path
+) -> None:
+    start = str(finished[0])
+    settings = {"epochs": 2, "choose": "loss", "start_from": start, "blends": [0.25, 0.5]}
+    result = training(clip, people, tmp_path / "run", run=settings).run()
+    marks = json.loads((tmp_path / "run" / "blends.json").read_text(encoding="utf-8"))
+    assert [entry["blend"] for entry in marks] == [0.25, 0.5]
+    least = min(entry["loss"] for entry in [*result.history, *marks])
+    assert result.chosen["loss"] == least
+    assert read_info(result.best)["record"]["chosen"] == result.chosen
+    before = weights(result.best)
+    again = training(clip, people, tmp_path / "run", run=settings)
+    assert again.resume()
+    assert again.run().chosen == result.chosen
+    assert all(torch.equal(before[name], value) for name, value in weights(result.best).items())
+    with pytest.raises(ConfigError, match=r"need run\.start_from"):
+        training(clip, people, tmp_path / "other", run={"blends": [0.5]})
