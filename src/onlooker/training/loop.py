@@ -8,13 +8,11 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import platform
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +40,11 @@ from onlooker.training.curves import write_curves
 from onlooker.training.frozen import TeacherPanel, open_finished, take_text_side, take_weights
 from onlooker.training.objective import Objective
 from onlooker.training.optimisation import MovingAverage, Schedule, make_optimiser
+from onlooker.training.origins import choose_device, data_digest, versions
 from onlooker.training.recipes import Recipe, recipe_json
 from onlooker.training.state import Progress, find_state, load_state, save_state
 from onlooker.training.validation import Scorer, Validation
 from onlooker.training.wording import aim_at_words
-
-PACKAGES = ("onlooker", "torch", "transformers", "peft", "safetensors", "numpy")
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,7 @@ class Training:
     def __init__(self, recipe: Recipe, manifest: Manifest, output: Path, scorer: Scorer) -> None:
         self.recipe, self.manifest, self.output, self._scorer = recipe, manifest, output, scorer
         torch.manual_seed(recipe.seed)
-        self.device = _device(recipe.run.device)
+        self.device = choose_device(recipe.run.device)
         self.model: DualEncoder = add_adapters(build(recipe.effective_model())).to(self.device)
         taken: set[str] = set()
         if recipe.run.start_from is not None:
@@ -416,16 +413,8 @@ class Training:
             "parameters": self.count_parameters(),
             "epochs_done": self._progress.epoch,
             "machine": {"system": platform.platform(), "device": str(self.device), "threads": torch.get_num_threads()},
-            "versions": {"python": platform.python_version(), **_versions()},
+            "versions": versions(),
         }
-
-
-def data_digest(manifest: Manifest) -> str:
-    """Return a hex digest of a manifest's records."""
-    digest = hashlib.sha256()
-    for record in manifest.records:
-        digest.update(record.model_dump_json().encode())
-    return digest.hexdigest()
 
 
 def restart(output: Path) -> None:
@@ -434,19 +423,3 @@ def restart(output: Path) -> None:
         shutil.rmtree(output / name, ignore_errors=True)
     for name in ("history.json", "curves.png", "run.json", "blends.json"):
         (output / name).unlink(missing_ok=True)
-
-
-def _device(wanted: str) -> torch.device:
-    if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("run.device = 'cuda', but torch sees no CUDA device here; use 'cpu' or 'auto'")
-    return torch.device(wanted)
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in PACKAGES:
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
