@@ -265,16 +265,14 @@ def open_model(model: str) -> EncoderLike:
         MissingExtraError: If it is a checkpoint and the training extra is not installed.
     """
     from onlooker.errors import ConfigError, MissingExtraError
-    from onlooker.runtime.bundle import MODEL_JSON, Bundle, shipped_names
+    from onlooker.runtime.bundle import MODEL_JSON, Bundle, open_bundle, shipped_names
 
     folder = Path(model)
     named = not folder.exists() and model in shipped_names()
     if named or model == SHIPPED or (folder / MODEL_JSON).is_file():
         from onlooker.runtime.encoder import Encoder
 
-        if model == SHIPPED:
-            return Encoder.open(Bundle.shipped())
-        return Encoder.open(Bundle.shipped(model) if named else Bundle.open(folder))
+        return Encoder.open(Bundle.shipped() if model == SHIPPED else open_bundle(folder))
     if not folder.is_dir():
         raise ConfigError(f'there is no folder {model}; give a bundle, a checkpoint, or the word "{SHIPPED}"')
     try:

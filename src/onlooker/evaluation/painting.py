@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.datasets.masks import LABELS, read_mask
-from onlooker.datasets.recolour import PALETTE, RECOLOURED, paint
+from onlooker.datasets.recolour import PALETTE, RECOLOURED, is_plain, paint
 from onlooker.datasets.samples import Sample, cut, sample_of
 from onlooker.datasets.words import COLOUR_WORDS, words_of
 from onlooker.errors import PictureError
@@ -35,9 +35,6 @@ LEAST_SHARE = 0.03
 """Share of the crop that a garment must cover to be painted."""
 LEAST_DIFFERENCE = 30.0
 """Distance in CIELAB that the new colour keeps from the garment's own; below it people would not see a change."""
-# As for training pictures: stripes and prints have no colour name after painting either (8-bit CIELAB).
-_MAX_COLOUR_SPREAD = 14.0
-_MAX_LIGHTNESS_SPREAD = 45.0
 _PLURAL = frozenset(words_of("pants jeans shorts leggings"))
 _CARRIED = frozenset(words_of("bag purse hat scarf"))
 _WAYS = ("{preposition} {thing}", "but {preposition} {thing}", "the same person {preposition} {thing}", "{plain}")
@@ -136,13 +133,11 @@ def _plain_regions(sample: Sample) -> dict[str, NDArray[np.bool_]]:
     """Return where each garment is that is large and plain enough to be painted."""
     assert sample.mask is not None
     pixels = np.bincount(sample.mask.ravel(), minlength=len(LABELS))
-    lab = cv2.cvtColor(np.ascontiguousarray(sample.rgb), cv2.COLOR_RGB2LAB).astype(np.float32)
     regions = {}
     for garment in RECOLOURED:
         if garment in sample.garments and pixels[LABELS.index(garment)] >= LEAST_SHARE * sample.mask.size:
             inside = sample.mask == LABELS.index(garment)
-            lightness, *spread = lab[inside].std(axis=0)
-            if max(spread) <= _MAX_COLOUR_SPREAD and lightness <= _MAX_LIGHTNESS_SPREAD:
+            if is_plain(sample.rgb, inside):
                 regions[garment] = inside
     return regions
 
