@@ -127,7 +127,7 @@ def model(
     from onlooker.export.tuning_space import load_space
     from onlooker.export.tuning_trial import RUNS, Bench, timing_crops, with_text_from
     from onlooker.training.catalogue import find_recipe
-    from onlooker.training.loop import data_digest
+    from onlooker.training.origins import data_digest
     from onlooker.training.recipes import load_recipe
 
     if train_threads is not None:
