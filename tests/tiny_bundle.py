@@ -104,6 +104,15 @@ def write_tiny_bundle(folder: Path, *, name: str = "tiny") -> Bundle:
     return write_bundle_info(folder, tiny_info(folder, name=name))
 
 
+def give_words(bundle: Bundle, words: str = "red blue green jacket man") -> Bundle:
+    """Give a tiny bundle words to mend typing errors by; its ``model.json`` is replaced."""
+    (bundle.path / "words.txt").write_text("\n".join(words.split()) + "\n", encoding="utf-8")
+    text = bundle.info.text.model_copy(
+        update={"words": "words.txt", "words_sha256": sha256_of(bundle.path / "words.txt")}
+    )
+    return write_bundle_info(bundle.path, bundle.info.model_copy(update={"text": text}))
+
+
 def give_confidences(bundle: Bundle, *, limit: float = -1.0) -> Bundle:
     """Give a tiny bundle a background of colours and a made-up calibration.
 

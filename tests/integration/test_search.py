@@ -20,7 +20,7 @@ from onlooker.gallery.store import Gallery
 from onlooker.runtime.encoder import bundle_name_of, open_encoder
 from onlooker.runtime.pictures import read_picture
 from onlooker.samples import PHOTOS
-from tests.tiny_bundle import give_confidences, write_tiny_bundle
+from tests.tiny_bundle import give_confidences, give_words, write_tiny_bundle
 from tests.unit.gallery.makers import jpeg, new_gallery, people_gallery, person, sighting, update
 
 
@@ -72,6 +72,7 @@ def test_the_json_of_one_query(people: Path, capsys: pytest.CaptureFixture[str])
     assert 0.5 < match.pop("similarity") <= 1.001
     assert answer == {
         "query": "green coat, blue jeans",
+        "mended": [],
         "nobody": {"probability": None, "threshold": None, "verdict": False},
         "matches": [
             {
@@ -382,3 +383,23 @@ def test_confidences_and_the_verdict_on_nobody(tmp_path: Path, capsys: pytest.Ca
     answer = json.loads(capsys.readouterr().out)
     assert answer["nobody"]["verdict"] is True
     assert len(answer["matches"]) == 3
+
+
+def test_a_mended_typing_error_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = give_words(write_tiny_bundle(tmp_path / "tiny"))
+    encoder = open_encoder(bundle.path)
+    path = tmp_path / "people.db"
+    source = update()
+    with Gallery.open(
+        path, encoder_id=encoder.bundle_id, dimension=encoder.dimension, bundle_name="tiny", create=True
+    ) as gallery:
+        gallery.commit(source, [sighting(source, encoder.encode_texts(["blue"])[0])])
+    asked = ["search", "a bleu jakcet", "--not", "gren", "-g", str(path), "--bundle", str(bundle.path)]
+    assert main(asked) == 0
+    shown = capsys.readouterr().out.splitlines()
+    mended = 'Read "bleu" as "blue", "jakcet" as "jacket", "gren" as "green"'
+    assert shown[1] == f"{mended}; --as-typed takes the words as they stand."
+    assert main([*asked, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["mended"][0] == {"typed": "bleu", "read": "blue"}
+    assert main([*asked, "--json", "--as-typed"]) == 0
+    assert json.loads(capsys.readouterr().out)["mended"] == []

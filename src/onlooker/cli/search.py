@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from onlooker.gallery.composing import ReadPerson
     from onlooker.gallery.queries import Query
     from onlooker.gallery.results import Answer
-    from onlooker.gallery.search import Match
+    from onlooker.gallery.search import Match, Matches
     from onlooker.gallery.store import Gallery
+    from onlooker.runtime.encoder import EncoderLike
 
 
 def run(
@@ -110,6 +111,9 @@ def run(
             show_default=False,
         ),
     ] = None,
+    as_typed: Annotated[
+        bool, typer.Option("--as-typed", help='Mend no typing errors; otherwise "jaket" is read as "jacket".')
+    ] = False,
     bundle: BundleOption = None,
     threads: ThreadsOption = None,
 ) -> None:
@@ -172,7 +176,7 @@ def run(
     from onlooker.runtime.calibration import calibration_of
     from onlooker.runtime.encoder import bundle_name_of, open_encoder
 
-    encoder = open_encoder(bundle, threads=threads, few_texts=queries is None)
+    encoder = open_encoder(bundle, threads=threads, few_texts=queries is None, as_typed=as_typed)
     with Gallery.open(
         gallery,
         encoder_id=encoder.bundle_id,
@@ -185,7 +189,10 @@ def run(
         calibration = None if all(query.composed for query in asked) else calibration_of(encoder)
         wanted = top + max(len(query.sightings) for query in asked)
         found = search(opened, vectors, wanted, kept, calibration=calibration)
-        answers = [(query.label, settle(query, matches, top)) for query, matches in zip(asked, found, strict=True)]
+        answers = [
+            (query.label, _with_mended(encoder, query, settle(query, matches, top)))
+            for query, matches in zip(asked, found, strict=True)
+        ]
         if json:
             _print_json(answers, lines=queries is not None)
         else:
@@ -250,6 +257,16 @@ def _person_reader(*, whole: bool, threads: int | None) -> ReadPerson:
     return read
 
 
+def _with_mended(encoder: EncoderLike, query: Query, matches: Matches) -> Matches:
+    """Say which words of a query were read as others."""
+    from onlooker.gallery.search import Matches
+    from onlooker.runtime.encoder import Encoder
+
+    texts = [text for text in (query.text, *query.unwanted) if text]
+    mended = [change for text in texts if isinstance(encoder, Encoder) for change in encoder.read_text(text).changes]
+    return Matches(matches, matches.nobody, mended=mended)
+
+
 def _print_json(answers: Sequence[Answer], *, lines: bool) -> None:
     from onlooker.gallery.results import to_json, to_json_line
 
@@ -266,9 +283,12 @@ def _print_tables(gallery: Gallery, answers: Sequence[Answer]) -> None:
 
 def _print_table(gallery: Gallery, query: str, matches: Sequence[Match]) -> None:
     from onlooker.gallery.results import to_text
-    from onlooker.gallery.search import is_nobody
+    from onlooker.gallery.search import is_nobody, mended_of
 
-    heading = f"{query}"
+    heading = query
+    mended = ", ".join(f'"{typed}" as "{read}"' for typed, read in mended_of(matches))
+    if mended:
+        heading += f"\nRead {mended}; --as-typed takes the words as they stand."
     if not matches:
         print(f"{heading}\nNobody: no sighting in {gallery.path} passes the filters.")
         return

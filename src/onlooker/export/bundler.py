@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from onlooker.datasets.manifest import Manifest
+from onlooker.datasets.vocabulary import vocabulary_of
 from onlooker.encoders.checkpoint import INFO_FILE, TorchEncoder, image_spec, load_checkpoint, read_info, replace_folder
 from onlooker.encoders.dual import DualEncoder
 from onlooker.encoders.text_towers import pad_token_of, tokenizer_file
@@ -24,17 +25,19 @@ from onlooker.export.clip_folder import open_clip_folder
 from onlooker.export.compression import compress
 from onlooker.export.graphs import write_image_graph, write_text_graph
 from onlooker.export.parity import check_files, check_ranking
-from onlooker.files import sha256_of
+from onlooker.files import sha256_of, write_text
 from onlooker.runtime.background import write_background
 from onlooker.runtime.bundle import Bundle, write_bundle_info
 from onlooker.runtime.encoder import Encoder
 from onlooker.runtime.info import BackgroundPart, BundleInfo, CalibrationPart, ImagePart, TextPart
+from onlooker.runtime.tokenising import TextTokenizer
 
 Precision = Literal["float32", "half", "int8"]
 """float32: as trained; half: weights stored as float16; int8: half, and the word embedding as int8."""
 
 BUNDLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 BACKGROUND = "background.npz"
+WORDS = "words.txt"
 PACKAGES = ("onlooker", "torch", "transformers", "peft", "onnx", "onnxruntime", "numpy")
 
 
@@ -130,6 +133,9 @@ def export_bundle(
             shutil.copyfile(source.tokenizer, temporary / "tokenizer.json")
         say("comparing the files with the model")
         parity: dict[str, Any] = _compare(model, temporary, shared, precision)
+        if shared is None and training is not None:
+            tokenizer = TextTokenizer(source.tokenizer, max_tokens=model.config.text.max_tokens)
+            write_text(temporary / WORDS, "\n".join(vocabulary_of(training, tokenizer.has_word)) + "\n")
         info = _info(source, model, temporary, name, precision, licence, parity, shared)
         bundle = write_bundle_info(temporary, info)
         if training is not None:
@@ -221,7 +227,8 @@ def measure(
     from onlooker.evaluation.agreement import compare_encoders
     from onlooker.evaluation.runner import evaluate
 
-    ranking = check_ranking(compare_encoders(torch_encoder, encoder, manifest, texts="all"))
+    as_typed = Encoder.open(encoder.bundle, as_typed=True)
+    ranking = check_ranking(compare_encoders(torch_encoder, as_typed, manifest, texts="all"))
     metrics: dict[str, Any] = {}
     kinds: tuple[Literal["captions", "phrases"], ...] = ("captions", "phrases")
     for kind in kinds:
@@ -256,10 +263,13 @@ def _info(
     def part(file: str) -> dict[str, Any]:
         return {"file": file, "sha256": sha256_of(folder / file), "size_bytes": (folder / file).stat().st_size}
 
+    words = folder / WORDS
     if shared is None:
         text = TextPart(
             **part("text.onnx"),
             tokenizer_sha256=sha256_of(folder / "tokenizer.json"),
+            words=words.name if words.is_file() else None,
+            words_sha256=sha256_of(words) if words.is_file() else None,
             max_tokens=model.config.text.max_tokens,
             pad_token=pad_token_of(folder / "tokenizer.json"),
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from onlooker.files import replacing
-from onlooker.gallery.search import Match, nobody_of
+from onlooker.gallery.search import Match, mended_of, nobody_of
 
 CSV_COLUMNS = (
     *("query", "rank", "similarity", "image", "confidence", "sighting", "camera", "source", "time", "time_s"),
@@ -37,15 +37,16 @@ def answer_of(query: str, matches: Sequence[Match]) -> dict[str, Any]:
         matches: What ``search`` found.
 
     Returns:
-        ``query``; ``nobody`` with ``probability`` and ``threshold`` (0 to 1, None without a calibration) and
-        ``verdict`` (true where nobody fits, as far as can be told); and ``matches``, each with ``rank``,
-        ``similarity``, ``confidence`` (0 to 1, or None), ``sighting``, ``camera``, ``source``, ``time`` (ISO 8601 in
-        UTC, or None), ``time_s`` (seconds from the start of a video, or None) and ``box`` (x, y, width, height in
-        pixels).
+        ``query``; ``mended``, for each word that was read as another ``typed`` and ``read``; ``nobody`` with
+        ``probability`` and ``threshold`` (0 to 1, None without a calibration) and ``verdict`` (true where nobody fits,
+        as far as can be told); and ``matches``, each with ``rank``, ``similarity``, ``confidence`` (0 to 1, or None),
+        ``sighting``, ``camera``, ``source``, ``time`` (ISO 8601 in UTC, or None), ``time_s`` (seconds from the start
+        of a video, or None) and ``box`` (x, y, width, height in pixels).
     """
     nobody = nobody_of(matches)
     return {
         "query": query,
+        "mended": [{"typed": typed, "read": read} for typed, read in mended_of(matches)],
         "nobody": {
             "probability": _rounded(nobody.probability),
             "threshold": _rounded(nobody.threshold),

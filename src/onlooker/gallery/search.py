@@ -60,21 +60,26 @@ class Matches(list[Match]):
 
     Attributes:
         nobody: Whether nobody among the sightings searched fits.
+        mended: Words of the query that were read as others, typing errors: (as typed, as read).
     """
 
-    def __init__(self, matches: Iterable[Match] = (), nobody: Nobody | None = None) -> None:
+    def __init__(
+        self, matches: Iterable[Match] = (), nobody: Nobody | None = None, *, mended: Sequence[tuple[str, str]] = ()
+    ) -> None:
         """Take matches.
 
         Args:
             matches: Best first.
             nobody: What the calibration says; None where there is none: then nobody fits only where nothing matches.
+            mended: Words of the query that were read as others.
         """
         super().__init__(matches)
         self.nobody = nobody or Nobody(None, None, verdict=not self)
+        self.mended = tuple(mended)
 
     def first(self, top: int) -> Matches:
         """Return the best of them, with the same verdict on all."""
-        return Matches(self[:top], self.nobody)
+        return Matches(self[:top], self.nobody, mended=self.mended)
 
 
 def search(
@@ -142,6 +147,11 @@ def search(
 def nobody_of(matches: Sequence[Match]) -> Nobody:
     """Return whether nobody fits; of matches without a verdict of their own, whether there are none."""
     return matches.nobody if isinstance(matches, Matches) else Matches(matches).nobody
+
+
+def mended_of(matches: Sequence[Match]) -> tuple[tuple[str, str], ...]:
+    """Return the words of the query that were read as others, as far as is known."""
+    return matches.mended if isinstance(matches, Matches) else ()
 
 
 def is_nobody(matches: Sequence[Match]) -> bool:

@@ -4,10 +4,11 @@
     image.onnx       the image tower
     text.onnx        the text tower
     tokenizer.json   the text tower's tokenizer
+    words.txt        the words it was trained with, by which typing errors are mended (optional)
     background.npz   vectors that confidences are measured against (optional)
 
-Two bundles may share one text tower: the second then names the first in ``text.shared_with`` and holds neither
-``text.onnx`` nor ``tokenizer.json``; the two folders lie side by side.
+Two bundles may share one text tower: the second then names the first in ``text.shared_with`` and holds none of its
+three files; the two folders lie side by side.
 
 Opening one reads ``model.json`` and nothing else. A search needs only a few of its keys, so ``Bundle`` takes them from
 the JSON by hand and checks them; the whole is validated when ``info`` is asked for, since pydantic takes as long to
@@ -63,6 +64,7 @@ class _Essentials:
     text_file: str
     text_bytes: int | None
     tokenizer_file: str
+    words_file: str | None
     max_tokens: int
     pad_token: str
     shared_with: str | None
@@ -173,6 +175,12 @@ class Bundle:
         return self._text_folder / self._essentials.tokenizer_file
 
     @property
+    def words_path(self) -> Path | None:
+        """The words that typing errors are mended by; None where the bundle has none."""
+        name = self._essentials.words_file
+        return None if name is None else self._text_folder / name
+
+    @property
     def text_shared_with(self) -> str | None:
         """The folder name of the bundle beside this one that holds the text tower; None where this one holds it."""
         return self._essentials.shared_with
@@ -249,6 +257,8 @@ class Bundle:
             (self.text_path, info.text.sha256),
             (self.tokenizer_path, info.text.tokenizer_sha256),
         ]
+        if self.words_path is not None and info.text.words_sha256 is not None:
+            digests.append((self.words_path, info.text.words_sha256))
         if info.background is not None:
             digests.append((self.path / info.background.file, info.background.sha256))
         for path, wanted in digests:
@@ -275,6 +285,8 @@ class Bundle:
             (self.text_path, parts.text_bytes),
             (self.tokenizer_path, None),
         ]
+        if self.words_path is not None:
+            files.append((self.words_path, None))
         if parts.background_file is not None:
             files.append((self.path / parts.background_file, None))
         for path, wanted in files:
@@ -388,6 +400,7 @@ def _essentials(source: Path, content: dict[str, Any]) -> _Essentials:
         text_file=_file_name(source, text, "file", "text."),
         text_bytes=_size(source, text, "text."),
         tokenizer_file=_file_name(source, text, "tokenizer", "text."),
+        words_file=None if text.get("words") is None else _file_name(source, text, "words", "text."),
         max_tokens=max_tokens,
         pad_token=pad_token,
         shared_with=None if text.get("shared_with") is None else _file_name(source, text, "shared_with", "text."),

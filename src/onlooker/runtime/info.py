@@ -46,9 +46,11 @@ class TextPart(_Part):
         size_bytes: Of that file; checked when it is opened, where given.
         tokenizer: ``tokenizer.json`` in the Hugging Face format.
         tokenizer_sha256: Of that file.
+        words: The words of the training texts, one a line, the most frequent first: typing errors are mended by them.
+        words_sha256: Of that file; there where it is.
         max_tokens: Longer texts are cut to this, special tokens included.
         pad_token: The token that fills shorter texts of a batch.
-        shared_with: The folder name of another bundle beside this one, which holds the two files; None where they lie
+        shared_with: The folder name of another bundle beside this one, which holds these files; None where they lie
             in this bundle's own folder. The checksums are those of the shared files.
     """
 
@@ -57,6 +59,8 @@ class TextPart(_Part):
     size_bytes: Bytes | None = None
     tokenizer: FileName = "tokenizer.json"
     tokenizer_sha256: Digest
+    words: FileName | None = None
+    words_sha256: Digest | None = None
     max_tokens: int = Field(ge=3, le=8192)
     pad_token: str = Field(min_length=1)
     shared_with: FileName | None = None
@@ -147,10 +151,18 @@ class BundleInfo(_Part):
     @model_validator(mode="after")
     def _files_differ(self) -> BundleInfo:
         files = [self.image.file, self.text.file, self.text.tokenizer, "model.json"]
+        if self.text.words is not None:
+            files.append(self.text.words)
         if self.background is not None:
             files.append(self.background.file)
         if len(set(files)) < len(files):
             raise ValueError(f"every part of a bundle is a file of its own, and model.json is none, got {files}")
+        return self
+
+    @model_validator(mode="after")
+    def _words_are_checked(self) -> BundleInfo:
+        if (self.text.words is None) != (self.text.words_sha256 is None):
+            raise ValueError("text.words and text.words_sha256 come together")
         return self
 
     @model_validator(mode="after")

@@ -93,6 +93,12 @@ class TextTokenizer:
         """The number of tokens, added ones included."""
         return int(self._loaded().get_vocab_size())
 
+    def has_word(self, word: str) -> bool:
+        """Say whether a word in lower case is one token, which only frequent words are."""
+        tokenizer = self._loaded()
+        # Byte-pair vocabularies mark the end of a word.
+        return any(tokenizer.token_to_id(token) is not None for token in (word, f"{word}</w>"))
+
     def _find_pad(self, tokenizer: Any) -> int:
         number = tokenizer.token_to_id(self.pad_token)
         if number is None:

@@ -16,7 +16,7 @@ from onlooker.files import sha256_of, write_json
 from onlooker.runtime import bundle as bundle_module
 from onlooker.runtime.background import Background, write_background
 from onlooker.runtime.bundle import Bundle, BundleInfo, open_bundle, shipped_names, write_bundle_info
-from tests.tiny_bundle import DIMENSION, SPEC, tiny_info
+from tests.tiny_bundle import DIMENSION, SPEC, give_words, tiny_info
 
 
 @pytest.fixture
@@ -405,3 +405,21 @@ def test_opening_imports_neither_pydantic_nor_a_runtime(folder: Path) -> None:
 def test_the_module_knows_only_its_own_names() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Bundel'"):
         _ = bundle_module.Bundel
+
+
+def test_the_list_of_words_is_one_of_the_files(tiny_bundle: Bundle) -> None:
+    bundle = give_words(tiny_bundle)
+    assert bundle.words_path == bundle.path / "words.txt"
+    assert bundle.id == tiny_bundle.id  # vectors of pictures do not depend on it
+    (bundle.path / "words.txt").write_text("other\n")
+    with pytest.raises(BundleError, match="is damaged or was replaced"):
+        bundle.verify()
+    (bundle.path / "words.txt").unlink()
+    with pytest.raises(BundleError, match=r"lacks words\.txt"):
+        Bundle.open(bundle.path)
+
+
+def test_words_without_a_checksum_are_refused(tiny_bundle: Bundle) -> None:
+    text = tiny_bundle.info.text.model_dump() | {"words": "words.txt"}
+    with pytest.raises(ValueError, match="come together"):
+        BundleInfo.model_validate(tiny_bundle.info.model_dump() | {"text": text})

@@ -15,7 +15,8 @@ from onlooker.runtime.bundle import Bundle, write_bundle_info
 from onlooker.runtime.encoder import Encoder, EncoderLike, bundle_name_of, open_encoder
 from onlooker.runtime.fake import FakeEncoder
 from onlooker.runtime.preprocessing import preprocess
-from tests.tiny_bundle import DIMENSION, SPEC, tiny_info, write_image_tower, write_tiny_bundle
+from onlooker.runtime.spelling import Reading
+from tests.tiny_bundle import DIMENSION, SPEC, give_words, tiny_info, write_image_tower, write_tiny_bundle
 
 pytestmark = pytest.mark.train
 
@@ -219,3 +220,16 @@ def test_a_command_opens_a_folder_the_environments_bundle_or_the_test_encoder(
     monkeypatch.chdir(tiny_bundle.path)
     with pytest.raises(BundleError, match="there is no bundle folder fake"):
         open_encoder("./fake")
+
+
+def test_typing_errors_are_mended_unless_asked_not_to(tiny_bundle: Bundle) -> None:
+    bundle = give_words(tiny_bundle)
+    encoder = Encoder.open(bundle)
+    assert encoder.read_text(" a  blue jakcet") == Reading("a blue jacket", (("jakcet", "jacket"),))
+    np.testing.assert_array_equal(encoder.encode_texts(["bleu bule"]), encoder.encode_texts(["blue blue"]))
+    as_typed = Encoder.open(bundle, as_typed=True)
+    assert as_typed.read_text("a blue jakcet") == Reading("a blue jakcet")
+
+
+def test_a_bundle_without_words_mends_nothing(tiny_bundle: Bundle) -> None:
+    assert Encoder.open(tiny_bundle).read_text("a blue jakcet") == Reading("a blue jakcet")
