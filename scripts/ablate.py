@@ -15,7 +15,6 @@ import json
 import statistics
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ import torch
 
 from onlooker.datasets.manifest import Manifest
 from onlooker.encoders.checkpoint import open_encoder
-from onlooker.evaluation.metrics import retrieval
+from onlooker.evaluation.metrics import figures_of
 from onlooker.evaluation.runner import evaluate
 from onlooker.evaluation.twins import measure_twins
 from onlooker.files import write_json, write_text
@@ -90,7 +89,7 @@ SHORT = ("run.epochs=1", "run.start_from=runs/compact", "run.heads_only=true", "
 def main() -> None:
     """Train, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", type=Path, default=Path("recipes/base.toml"))
+    parser.add_argument("--recipe", type=Path, default=Path("recipes/heads.toml"))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--pedestrians", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/ablation"))
@@ -121,7 +120,7 @@ def main() -> None:
 def train(table: Table, data: Manifest, folder: Path) -> None:
     """Train one variant, going on where it stood."""
     recipe = parse_recipe(table, str(folder))
-    training = Training(recipe, data, folder, lambda similarity, right: asdict(retrieval(similarity, right)))
+    training = Training(recipe, data, folder, figures_of)
     training.resume()
     training.run(after_epoch=lambda entry: print(folder.name, entry, flush=True))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -81,10 +80,10 @@ def _train(recipe: Any, manifest: Any, output: Path, begin_again: bool, results:
     import json
 
     from onlooker.cli.console import note, progress, stop_switch
-    from onlooker.evaluation.metrics import retrieval
+    from onlooker.evaluation.metrics import figures_of
     from onlooker.training.loop import StepReport, Training, restart
 
-    training = Training(recipe, manifest, output, lambda similarity, relevant: asdict(retrieval(similarity, relevant)))
+    training = Training(recipe, manifest, output, figures_of)
     counts = training.count_parameters()
     note(f"{recipe.name}: {counts['all'] / 1e6:.1f} M weights, {counts['trainable'] / 1e6:.1f} M of them trained")
     if begin_again:

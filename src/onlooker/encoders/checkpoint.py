@@ -218,6 +218,10 @@ def open_encoder(folder: Path) -> TorchEncoder:
     Raises:
         DataError: No checkpoint there.
     """
-    if not (folder / INFO_FILE).is_file() and (folder / "best" / INFO_FILE).is_file():
-        folder = folder / "best"
+    folder = find_checkpoint(folder) or folder
     return TorchEncoder(load_checkpoint(folder), folder / "tokenizer.json", name=str(folder))
+
+
+def find_checkpoint(folder: Path) -> Path | None:
+    """Return the checkpoint that a folder is, or that it holds as ``best/`` if it is that of a run; None for others."""
+    return next((path for path in (folder, folder / "best") if (path / INFO_FILE).is_file()), None)

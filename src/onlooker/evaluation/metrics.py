@@ -111,6 +111,11 @@ def retrieval(similarity: NDArray[Any], relevant: Relevant, *, margin: float = 0
     return summarise(score_queries(similarity, relevant, margin=margin))
 
 
+def figures_of(similarity: NDArray[Any], relevant: Relevant) -> dict[str, float]:
+    """Return ``retrieval`` by name: the scorer that a training is given."""
+    return retrieval(similarity, relevant).to_dict()
+
+
 def score_queries(similarity: NDArray[Any], relevant: Relevant, *, margin: float = 0.0) -> QueryScores:
     """Return the scores of each query; arguments and errors as ``retrieval``, but no query needs a right item."""
     similarity = np.asarray(similarity)

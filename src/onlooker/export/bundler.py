@@ -15,7 +15,14 @@ from typing import Any, Literal
 
 from onlooker.datasets.manifest import Manifest
 from onlooker.datasets.vocabulary import vocabulary_of
-from onlooker.encoders.checkpoint import INFO_FILE, TorchEncoder, image_spec, load_checkpoint, read_info, replace_folder
+from onlooker.encoders.checkpoint import (
+    TorchEncoder,
+    find_checkpoint,
+    image_spec,
+    load_checkpoint,
+    read_info,
+    replace_folder,
+)
 from onlooker.encoders.dual import DualEncoder
 from onlooker.encoders.text_towers import pad_token_of, tokenizer_file
 from onlooker.errors import ConfigError, DataError, ExportError
@@ -64,13 +71,11 @@ def open_source(folder: Path) -> Source:
     Raises:
         DataError: Nothing of the kind is there.
     """
-    for candidate in (folder, folder / "best"):
-        if (candidate / INFO_FILE).is_file():
-            record = read_info(candidate)["record"]
-            recipe = record.get("recipe", {})
-            return Source(
-                load_checkpoint(candidate), candidate / "tokenizer.json", str(recipe.get("name", folder.name)), record
-            )
+    found = find_checkpoint(folder)
+    if found is not None:
+        record = read_info(found)["record"]
+        name = str(record.get("recipe", {}).get("name", folder.name))
+        return Source(load_checkpoint(found), found / "tokenizer.json", name, record)
     model, config = open_clip_folder(folder)
     return Source(
         model, tokenizer_file(config.text), folder.resolve().name.lower(), {"source": "Hugging Face CLIP folder"}

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from onlooker.encoders.checkpoint import read_info
+from onlooker.encoders.checkpoint import find_checkpoint, read_info
 from onlooker.errors import ConfigError, DataError, PictureError, TrainingError
 from onlooker.evaluation.encoding import read_crop
-from onlooker.evaluation.metrics import Metrics, retrieval
+from onlooker.evaluation.metrics import Metrics, figures_of
 from onlooker.evaluation.runner import evaluate
 from onlooker.export.bundler import Precision, export_bundle, open_source
 from onlooker.export.timing import EncodeTime, ImageHalf, time_images, time_texts
@@ -191,11 +191,11 @@ def check_space(
         DataError: The manifest does not serve it.
     """
     alternatives = space.alternatives(base)
-    Training(base, manifest, folder, _score)
+    Training(base, manifest, folder, figures_of)
     for number, alternative in enumerate(alternatives, start=1):
         if alternative.shapes:
             try:
-                Training(alternative.recipe, manifest, folder, _score)
+                Training(alternative.recipe, manifest, folder, figures_of)
             except (ConfigError, DataError) as error:
                 raise type(error)(f"{alternative.what}: {error}") from error
         advance(number, len(alternatives))
@@ -213,7 +213,7 @@ def with_text_from(recipe: Recipe, checkpoint: Path, source: str) -> Recipe:
         DataError: There is no checkpoint.
         ConfigError: The recipe cannot take it.
     """
-    read_info(checkpoint if (checkpoint / "checkpoint.json").is_file() else checkpoint / "best")
+    read_info(find_checkpoint(checkpoint) or checkpoint)
     table = recipe.model_dump(mode="json", exclude_unset=True)
     adapters = table["model"].get("lora")
     if adapters and "text" in adapters:
@@ -236,7 +236,7 @@ def image_half(folder: Path, measured: Measured, threads: int) -> ImageHalf:
 
 def _train(recipe: Recipe, manifest: Manifest, output: Path, hooks: Hooks) -> Path:
     try:
-        training = Training(recipe, manifest, output, _score)
+        training = Training(recipe, manifest, output, figures_of)
         training.resume()
         return training.run(after_step=hooks.after_step, stop_asked=hooks.stop_asked).best
     except torch.OutOfMemoryError as error:
@@ -282,7 +282,3 @@ def keep_little(folder: Path) -> None:
 def _stop_here(hooks: Hooks) -> None:
     if hooks.stop_asked():
         raise KeyboardInterrupt
-
-
-def _score(similarity: NDArray[np.float32], relevant: NDArray[np.bool_]) -> dict[str, float]:
-    return asdict(retrieval(similarity, relevant))

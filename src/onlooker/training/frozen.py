@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from onlooker.encoders.checkpoint import INFO_FILE, load_checkpoint
+from onlooker.encoders.checkpoint import find_checkpoint, load_checkpoint
 from onlooker.encoders.dual import DualEncoder
 from onlooker.encoders.lora import merged
 from onlooker.errors import ConfigError
@@ -33,10 +33,9 @@ def open_finished(folder: str, key: str) -> DualEncoder:
 
 
 def _checkpoint(folder: str, key: str) -> Path:
-    path = Path(folder)
-    for candidate in (path, path / "best"):
-        if (candidate / INFO_FILE).is_file():
-            return candidate
+    found = find_checkpoint(Path(folder))
+    if found is not None:
+        return found
     raise ConfigError(f"{key} = {folder!r}: no checkpoint there; give the folder of a finished run")
 
 
