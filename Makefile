@@ -13,7 +13,7 @@ help:
 	@echo "make format  let ruff format and fix"
 	@echo "make bench   run the benchmarks (prints ratios with their spread)"
 	@echo "make soak    the long proofs: kill loops of the gallery and the ingest"
-	@echo "make bundle  train and export the shipped bundle again (needs the street photographs, STREET=...)"
+	@echo "make bundle  train and export the shipped bundles again (needs the street photographs, STREET=...)"
 	@echo "make ablation  measure what each part of the shipped model brings (after make bundle)"
 	@echo "make clean   remove .venv and caches"
 
@@ -60,18 +60,19 @@ soak: $(VENV)/.dev
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-# The shipped bundle, made again from the street photographs (about two hours on two cores; goes on after a stop).
-# `base` comes in three steps: the plain dual encoder `compact`, its towers trained on with region blocks (`towers`), the heads
-# alone (`base`).
+# The shipped bundles, made again from the street photographs (some three hours on two cores; goes on after a stop). `base` comes
+# in five steps: the plain dual encoder `compact`, its towers trained on with region blocks (`towers`), the heads alone
+# (`heads`), all together (`joint`), the image tower alone (`base`). `small` has a smaller image tower on the text tower of `base`.
 STREET ?= ../shared/data/street_photos
 BUNDLES := src/onlooker/bundles
 .PHONY: bundle ablation
 bundle: $(VENV)/.dev
 	$(BIN)/onlooker prepare street $(STREET) -o runs/street.jsonl --val 300 --seed 0 --detect
-	$(BIN)/onlooker train compact --data runs/street.jsonl -o runs/compact --threads 1
-	$(BIN)/onlooker train towers --data runs/street.jsonl -o runs/towers --threads 1
-	$(BIN)/onlooker train base --data runs/street.jsonl -o runs/base --threads 1
+	for step in compact towers heads joint base small; do \
+	  $(BIN)/onlooker train $$step --data runs/street.jsonl -o runs/$$step --threads 1 || exit; done
 	$(BIN)/onlooker export runs/base -o $(BUNDLES)/base --data runs/street.jsonl --licence Apache-2.0
+	$(BIN)/onlooker export runs/small -o $(BUNDLES)/small --data runs/street.jsonl --licence Apache-2.0 \
+	  --text-from $(BUNDLES)/base
 
 # What each part of `base` brings: four variants with three seeds, short runs (about an hour; needs runs/compact).
 ablation: $(VENV)/.dev
