@@ -57,7 +57,7 @@ def run(
         str,
         typer.Argument(
             metavar="MODEL",
-            help='A bundle or checkpoint folder, the name of a bundle of the package (base), or "shipped".',
+            help='A bundle or checkpoint folder, the name of a bundle of the package (base, small), or "shipped".',
             show_default=False,
         ),
     ],

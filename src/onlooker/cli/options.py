@@ -10,8 +10,8 @@ BundleOption = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
         metavar="NAME|DIR",
-        help='The name of a bundle of the package, the folder of another one, or "fake" (colours of clothes, without '
-        "a model).  [default: base]",
+        help="The name of a bundle of the package (base; small: faster, a little less exact), the folder of another "
+        'one, or "fake" (colours of clothes, without a model).  [default: base]',
         show_default=False,
     ),
 ]
