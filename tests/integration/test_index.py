@@ -139,7 +139,12 @@ def test_ctrl_c_stops_cleanly(tmp_path: Path) -> None:
     # The clip after the photos takes seconds: on a busy machine the photos alone may be done before the signal comes.
     what = [str(PHOTOS), str(CLIP), "--camera", "hall"]
     command = [sys.executable, "-m", "onlooker", "index", *what, "-g", str(tmp_path / "g.db"), "--bundle", "fake"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+    # A suite that a shell runs in the background is deaf to the signal, and so would this process be.
+    def listen() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=listen)
     while process.poll() is None and not held(tmp_path / "g.db"):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)

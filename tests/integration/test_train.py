@@ -72,7 +72,7 @@ def test_the_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == sorted(
-        ["base", "clip", "compact", "flickr8k", "heads", "seed", "small", "towers"]
+        ["base", "clip", "compact", "flickr8k", "heads", "joint", "seed", "small", "towers"]
     )
 
 

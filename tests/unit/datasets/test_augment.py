@@ -219,9 +219,10 @@ def test_twins_have_the_same_surroundings(seed: int) -> None:
         for each in (dressed((180, 40, 40), (40, 60, 170)), dressed((40, 60, 170), (180, 40, 40)))
     )
     assert one.mask is not None
-    # Two pixels away, since a garment shows through the soft edge of an obstacle; of a thin one it may farther in.
+    # Two pixels away, since a garment shows through the soft edge of an obstacle; through a thin one it shimmers.
     away = cv2.dilate((one.mask > 0).astype(np.uint8), np.ones((5, 5), np.uint8)) == 0
-    assert not away.any() or (one.rgb[away] == other.rgb[away]).all(axis=1).mean() > 0.98
+    apart = np.abs(one.rgb[away].astype(int) - other.rgb[away]).max(axis=1, initial=0)
+    assert not away.any() or (apart <= 8).mean() > 0.98
 
 
 def test_without_a_mask_the_rest_goes_on_alike() -> None:

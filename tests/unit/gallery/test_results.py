@@ -55,6 +55,7 @@ VIDEO = match(
 def test_the_json_of_an_answer() -> None:
     wanted = {
         "query": 'a "red" coat',
+        "mended": [],
         "nobody": {"probability": None, "threshold": None, "verdict": False},
         "matches": [
             {
@@ -91,7 +92,7 @@ def test_the_json_of_an_answer() -> None:
 
 def test_the_json_of_nobody() -> None:
     unknown = {"probability": None, "threshold": None, "verdict": True}
-    assert answer_of("a hat", []) == {"query": "a hat", "nobody": unknown, "matches": []}
+    assert answer_of("a hat", []) == {"query": "a hat", "mended": [], "nobody": unknown, "matches": []}
     judged = Matches([match(confidence=0.1)], Nobody(0.87654321, 0.75, verdict=True))
     answer = answer_of("a hat", judged)
     assert answer["nobody"] == {"probability": 0.876543, "threshold": 0.75, "verdict": True}

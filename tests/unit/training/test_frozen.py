@@ -19,7 +19,7 @@ from onlooker.training.recipes import load_recipe  # noqa: E402
 
 pytestmark = [pytest.mark.train, pytest.mark.slow]
 
-BASE = load_recipe(Path(__file__).resolve().parents[3] / "recipes" / "base.toml").model
+BASE = load_recipe(Path(__file__).resolve().parents[3] / "recipes" / "joint.toml").model
 
 
 def config(height: int = 96, *, lora: bool = False, **changes: Any) -> ModelConfig:
