@@ -19,13 +19,20 @@ from numpy.typing import NDArray
 from onlooker import __version__
 from onlooker.errors import GalleryError, QueryError
 from onlooker.gallery import rows
-from onlooker.gallery.connection import connect_for_reading, connect_for_writing, plain_errors, transaction
+from onlooker.gallery.connection import (
+    BUSY_TIMEOUT_S,
+    connect_for_reading,
+    connect_for_writing,
+    plain_errors,
+    transaction,
+)
 from onlooker.gallery.filters import Filter
 from onlooker.gallery.records import (
     CameraCount,
     Changes,
     GalleryInfo,
     Sighting,
+    SightingView,
     SourceKey,
     SourceState,
     SourceUpdate,
@@ -34,6 +41,12 @@ from onlooker.gallery.records import (
     from_microseconds,
 )
 from onlooker.gallery.vectors import read_change, read_changes, read_vectors
+
+LOG_PATIENCE_MS = 250
+"""How long one attempt to cut the log waits for readers; writers wait as long."""
+
+LOG_RETRY_S = 0.25
+"""Pause between two attempts, in which writers get their turn."""
 
 
 class Gallery:
@@ -122,7 +135,8 @@ class Gallery:
                     self._connection.execute("ROLLBACK")
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection for changes that are all kept, or none of them."""
         with self._lock, plain_errors(self.path), transaction(self._connection):
             yield self._connection
 
@@ -146,7 +160,8 @@ class Gallery:
 
         Args:
             source: The source and its new state.
-            sightings: New sightings of that source; vectors (d,) or (m, d), which are L2-normalised here.
+            sightings: New sightings of that source; vectors (d,) or (m, d), which are L2-normalised here, as are those
+                of their views.
 
         Returns:
             The ids of the new sightings, ascending; empty where the source was complete before.
@@ -155,22 +170,27 @@ class Gallery:
             GalleryError: A sighting of another camera or source, a vector that does not fit, or a file that cannot be
                 written.
         """
-        blobs = [encode_vectors(sighting.vector, self.info.dimension, sighting.source) for sighting in sightings]
+        dimension = self.info.dimension
+        blobs = [encode_vectors(sighting.vector, dimension, sighting.source) for sighting in sightings]
+        views = [
+            [encode_vectors(view.vector, dimension, sighting.source)[0] for view in sighting.views]
+            for sighting in sightings
+        ]
         for sighting in sightings:
             if (sighting.camera, sighting.source) != (source.key.camera, source.name):
                 raise GalleryError(
                     f"a sighting of camera {sighting.camera}, source {sighting.source} cannot be stored under "
                     f"camera {source.key.camera}, source {source.name}; commit each source on its own"
                 )
-        with self._writing() as connection:
+        with self.writing() as connection:
             camera = rows.camera_id(connection, source.key.camera)
             source_id = rows.update_source(connection, camera, source)
             if source_id is None or not sightings:
                 return []
             change = rows.next_change(connection)
             return [
-                rows.insert(connection, source_id, camera, change, sighting, vectors)
-                for sighting, vectors in zip(sightings, blobs, strict=True)
+                rows.insert(connection, source_id, camera, change, sighting, vectors, looks)
+                for sighting, vectors, looks in zip(sightings, blobs, views, strict=True)
             ]
 
     def rewind(self, key: SourceKey) -> float:
@@ -178,6 +198,8 @@ class Gallery:
 
         The start r is the largest time at or before ``resume_s`` that no stored track crosses: a track that ends at or
         after r would be cut in two there, so it is deleted and r moves back to its start, until nothing moves any more.
+        It does not move back behind the end of a sighting that was deleted on purpose: who was to be forgotten would be
+        found again. Tracks that cross such a barrier stay as they are.
 
         Args:
             key: The source.
@@ -188,7 +210,7 @@ class Gallery:
         Raises:
             GalleryError: The source is complete, so there is nothing to go on with.
         """
-        with self._writing() as connection:
+        with self.writing() as connection:
             found = rows.find_source(connection, key)
             if found is None:
                 return 0.0
@@ -196,9 +218,15 @@ class Gallery:
             if complete:
                 raise GalleryError(f"the source {name} has been read to its end; there is nothing to resume")
             start_s = rows.fix_point(connection, source_id, resume_s or 0.0)
-            rows.delete(connection, rows.ending_from(connection, source_id, start_s))
+            barrier_s = rows.barrier_of(connection, source_id)
+            if barrier_s is None or barrier_s <= start_s:
+                found_again = rows.ending_from(connection, source_id, start_s)
+            else:
+                start_s = barrier_s
+                found_again = rows.beginning_from(connection, source_id, start_s)
+            rows.delete(connection, found_again)
             connection.execute("UPDATE source SET resume_s = ? WHERE id = ?", (start_s, source_id))
-        self._erase_log()
+        self.erase_log()
         return start_s
 
     def remove(self, ids: Sequence[int]) -> int:
@@ -210,18 +238,40 @@ class Gallery:
         Returns:
             How many were deleted.
         """
-        with self._writing() as connection:
+        with self.writing() as connection:
+            rows.bar(connection, ids)
             removed = rows.delete(connection, ids)
-        self._erase_log()
+        self.erase_log()
         return removed
 
-    def _erase_log(self) -> None:
+    def erase_log(self, wait_s: float = 0.0) -> bool:
         """Fold the log into the file and cut it to nothing, since old pages in it still hold what was deleted.
 
-        A reader in the middle of a read puts this off until a later checkpoint; that is no error.
+        Somebody who is in the middle of reading needs the log as it is. Waiting for that in one go would keep writers
+        out all the while, so it is tried again and again, each time for a moment.
+
+        Args:
+            wait_s: How long to go on trying; once where 0.
+
+        Returns:
+            Whether the log is empty now; otherwise a later deletion does it, or whoever closes the gallery last.
         """
+        deadline = time.monotonic() + wait_s
+        while not self._cut_log():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(LOG_RETRY_S)
+        return True
+
+    def _cut_log(self) -> bool:
         with self._lock, plain_errors(self.path):
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            connection = self._connection
+            connection.execute(f"PRAGMA busy_timeout = {LOG_PATIENCE_MS}")
+            try:
+                busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_S * 1000)}")
+        return not busy
 
     # Vectors, for the scan
 
@@ -291,6 +341,16 @@ class Gallery:
         if row is None:
             raise QueryError(f"there is no sighting {sighting_id} in {self.path}; search again")
         return bytes(row[0])
+
+    def views(self, sighting_id: int) -> list[SightingView]:
+        """Return the kept views of a sighting, the best first; none where only its crop is kept.
+
+        Raises:
+            QueryError: No such sighting.
+        """
+        with self.reading() as connection:
+            rows.read_sighting(connection, sighting_id)
+            return rows.read_sighting_views(connection, sighting_id, self.info.dimension)
 
 
 def _write_info(
