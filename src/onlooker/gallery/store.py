@@ -48,6 +48,15 @@ LOG_PATIENCE_MS = 250
 LOG_RETRY_S = 0.25
 """Pause between two attempts, in which writers get their turn."""
 
+INCREMENTAL = 2
+"""SQLite's number for files that can give free pages back piece by piece."""
+
+GIVE_BACK_PAGES = 512
+"""Pages given back in one transaction: 4 MB."""
+
+KEPT_FREE = 0.1
+"""Part of the file that may be free pages."""
+
 
 class Gallery:
     """An open gallery; use ``Gallery.open`` in a ``with`` block.
@@ -64,6 +73,8 @@ class Gallery:
         self.info = info
         self._connection = connection
         self._lock = threading.RLock()
+        # Whoever wrote before may have been killed before the log was cut.
+        self._log_is_clean = False
 
     @classmethod
     def open(
@@ -140,6 +151,13 @@ class Gallery:
         with self._lock, plain_errors(self.path), transaction(self._connection):
             yield self._connection
 
+    @contextmanager
+    def deleting(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection for a deletion, after which the log is to be erased."""
+        with self.writing() as connection:
+            self._log_is_clean = False
+            yield connection
+
     # Sources: what has been read, and how far
 
     def source_state(self, key: SourceKey) -> SourceState | None:
@@ -210,7 +228,7 @@ class Gallery:
         Raises:
             GalleryError: The source is complete, so there is nothing to go on with.
         """
-        with self.writing() as connection:
+        with self.deleting() as connection:
             found = rows.find_source(connection, key)
             if found is None:
                 return 0.0
@@ -238,11 +256,16 @@ class Gallery:
         Returns:
             How many were deleted.
         """
-        with self.writing() as connection:
+        with self.deleting() as connection:
             rows.bar(connection, ids)
             removed = rows.delete(connection, ids)
         self.erase_log()
         return removed
+
+    @property
+    def log_is_clean(self) -> bool:
+        """Whether the log has been cut since this object last deleted anything."""
+        return self._log_is_clean
 
     def erase_log(self, wait_s: float = 0.0) -> bool:
         """Fold the log into the file and cut it to nothing, since old pages in it still hold what was deleted.
@@ -271,7 +294,33 @@ class Gallery:
                 busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             finally:
                 connection.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_S * 1000)}")
+            self._log_is_clean = not busy
         return not busy
+
+    def give_back(self) -> int:
+        """Give free pages at the end of the file back to the disk, a few megabytes at a time.
+
+        A tenth of the file stays free for what comes next: retention would otherwise shrink the file and ingest let it
+        grow again all the time. A file of the first format cannot shrink; its free pages are used again.
+
+        Returns:
+            How many bytes the file has become smaller by.
+        """
+        given = 0
+        with self._lock, plain_errors(self.path):
+            if self._connection.execute("PRAGMA auto_vacuum").fetchone()[0] != INCREMENTAL:
+                return 0
+            while True:
+                page, pages, free = (
+                    int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
+                    for name in ("page_size", "page_count", "freelist_count")
+                )
+                step = min(GIVE_BACK_PAGES, free - int(pages * KEPT_FREE))
+                if step <= 0:
+                    return given
+                self._connection.execute(f"PRAGMA incremental_vacuum({step})").fetchall()
+                self._log_is_clean = False
+                given += step * page
 
     # Vectors, for the scan
 
