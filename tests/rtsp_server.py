@@ -4,7 +4,7 @@
 
 prints ``port N`` and then obeys one command a line, each answered with ``ok``:
 
-    rate R            frames a second from now on
+    rate R            frames a second from now on, below 25
     size W H          another resolution, in the middle of the stream
     freeze / thaw     stop sending / go on
     quit              end every connection and exit
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 
 import gi
 
@@ -26,9 +27,8 @@ from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 
 USER, PASSWORD = "eva", "p@ss/w:rd%"
 FRONT = (
-    "( videotestsrc is-live=true pattern=ball ! videorate name=rate drop-only=false ! "
+    "( videotestsrc is-live=true pattern=ball ! "
     "capsfilter name=size caps=video/x-raw,format=I420,width=320,height=240,framerate=25/1 ! "
-    "valve name=valve drop=false ! "
 )
 X264 = "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=12 bitrate=800 threads=1"
 STREAMS = {
@@ -46,7 +46,7 @@ class Camera:
     def __init__(self, port: int) -> None:
         self.server = GstRtspServer.RTSPServer(address="127.0.0.1", service=str(port))
         self.medias: list[GstRtspServer.RTSPMedia] = []
-        self.caps, self.frozen = [320, 240, "25/1"], False
+        self.size, self.gap_s, self.sent_s = ("320", "240"), 0.0, 0.0
         auth = GstRtspServer.RTSPAuth()
         token = GstRtspServer.RTSPToken()
         token.set_string("media.factory.role", "user")
@@ -74,26 +74,34 @@ class Camera:
     def configured(self, _: object, media: GstRtspServer.RTSPMedia) -> None:
         self.medias.append(media)
         self.apply(media)
+        size = media.get_element().get_by_name_recurse_up("size")
+        if size is not None:
+            size.get_static_pad("src").add_probe(Gst.PadProbeType.BUFFER, self.thin)
 
     def apply(self, media: GstRtspServer.RTSPMedia) -> None:
-        bin_ = media.get_element()
-        size, valve = bin_.get_by_name_recurse_up("size"), bin_.get_by_name_recurse_up("valve")
+        size = media.get_element().get_by_name_recurse_up("size")
         if size is not None:
-            width, height, rate = self.caps
-            caps = f"video/x-raw,format=I420,width={width},height={height},framerate={rate}"
+            width, height = self.size
+            caps = f"video/x-raw,format=I420,width={width},height={height},framerate=25/1"
             size.set_property("caps", Gst.Caps.from_string(caps))
-            valve.set_property("drop", self.frozen)
+
+    def thin(self, *_: object) -> Gst.PadProbeReturn:
+        now_s = time.monotonic()
+        if now_s - self.sent_s < self.gap_s:
+            return Gst.PadProbeReturn.DROP
+        self.sent_s = now_s
+        return Gst.PadProbeReturn.OK
 
     def obey(self, words: list[str]) -> bool:
         match words:
             case ["rate", rate]:
-                self.caps[2] = rate
+                self.gap_s = 1 / float(rate) - 0.02
             case ["size", width, height]:
-                self.caps[:2] = [width, height]
+                self.size = (width, height)
             case ["freeze"]:
-                self.frozen = True
+                self.gap_s = float("inf")
             case ["thaw"]:
-                self.frozen = False
+                self.gap_s = 0.0
             case _:
                 return False
         for media in self.medias:

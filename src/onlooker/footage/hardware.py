@@ -165,7 +165,15 @@ class _FFmpeg:
 
 HEADER = struct.Struct(">BBBxHIQQQQHQ6xHH")
 """Version, flags, type, length; time, duration, offset and its end; flags, decoding time; two checksums (not used)."""
-BUFFER, CAPS, EVENT = 1, 2, 64
+BUFFER, CAPS = 1, 2
+STREAM_START, SEGMENT = 64 + 10254, 64 + 17934
+"""Kinds of what is sent: frames, their form, and the events that begin a stream."""
+START_TEXT = "GstEventStreamStart, stream-id=(string)camera, flags=(GstStreamFlags)GST_STREAM_FLAG_NONE, group-id=(uint)1;"
+SEGMENT_TEXT = (
+    'GstEventSegment, segment=(GstSegment)"segment, flags=(GstSegmentFlags)GST_SEGMENT_FLAG_NONE, rate=(double)1, '
+    "applied-rate=(double)1, format=(GstFormat)time, base=(guint64)0, offset=(guint64)0, start=(guint64)0, "
+    'stop=(guint64)18446744073709551615, time=(guint64)0, position=(guint64)0, duration=(guint64)18446744073709551615;";'
+)
 NO_TIME = (1 << 64) - 1
 MAX_FRAME_BYTES = 150_000_000
 HANG_S = 5.0
@@ -221,7 +229,8 @@ class GStreamerDecoder:
         for thread in self._threads:
             thread.start()
         caps = f"{PARSERS[codec][1]}, stream-format=(string)byte-stream, alignment=(string)au"
-        self._send(HEADER, caps.encode() + b"\0", CAPS)
+        for kind, text in ((STREAM_START, START_TEXT), (CAPS, caps), (SEGMENT, SEGMENT_TEXT)):
+            self._send(text.encode() + b"\0", kind)
 
     def decode(self, packet: Packet[VideoStream]) -> Iterable[VideoFrame]:
         """Send one packet and return the frames that are ready (see ``Decoder``)."""
@@ -237,7 +246,7 @@ class GStreamerDecoder:
             self._times[nanoseconds] = packet.pts
             while len(self._times) > 512:
                 self._times.popitem(last=False)
-        self._send(HEADER, data, BUFFER, nanoseconds)
+        self._send(data, BUFFER, nanoseconds)
         with self._arrived:
             if not self._ready and self._failure is None:
                 self._arrived.wait(READY_S)
@@ -261,8 +270,8 @@ class GStreamerDecoder:
         self._output.close()
         self._errors.close()
 
-    def _send(self, header: struct.Struct, payload: bytes, kind: int, nanoseconds: int = 0) -> None:
-        head = header.pack(1, 0, 0, kind, len(payload), nanoseconds, NO_TIME, NO_TIME, NO_TIME, 0, NO_TIME, 0, 0)
+    def _send(self, payload: bytes, kind: int, nanoseconds: int = 0) -> None:
+        head = HEADER.pack(1, 0, 0, kind, len(payload), nanoseconds, NO_TIME, NO_TIME, NO_TIME, 0, NO_TIME, 0, 0)
         rest = memoryview(head + payload)
         until_s = time.monotonic() + HANG_S
         while rest:

@@ -32,6 +32,8 @@ MAX_PIXELS = 100_000_000
 """Larger frames are taken for garbage, as larger pictures are refused elsewhere."""
 UNTIMED = 10
 """So many frames without a presentation time are left out at the beginning; a stream that has none is timed here."""
+FEW = 3
+"""Fewer packets than this since the last usable frame are no stream of garbage but a stream that has dried up."""
 LATE_S = 1.0
 """A live stream this far behind leaves out all but key frames until it has caught up to a quarter of it."""
 
@@ -118,7 +120,7 @@ class PacketSource:
             self.close()
             raise
         self.damaged, self.lag_s, self._sequence = 0, 0.0, -1
-        self._good_s = time.monotonic()
+        self._good_s, self._packets = time.monotonic(), 0
         self._clock, self._slots = PresentationClock(), Slots(self._rate)
         self._reformatter, self._aspect = VideoReformatter(), stream.sample_aspect_ratio or Fraction(1)
         self._late = False
@@ -136,6 +138,9 @@ class PacketSource:
                 if given is not None:
                     return given
                 if now_s - self._good_s > self._stall_s:
+                    if self._packets < FEW:
+                        # What was left of a packet when its end did not come.
+                        raise SourceError(f"{self.name} sends nothing any more", "frozen")
                     raise SourceError(
                         f"nothing that {self.name} sends can be decoded for {self._stall_s:g} s; restart the camera or "
                         "look after its network",
@@ -165,6 +170,7 @@ class PacketSource:
         for packet in container.demux(stream):
             if packet.size == 0:
                 continue
+            self._packets += 1
             if self._passed_over(packet, stream):
                 yield None
                 continue
@@ -200,7 +206,7 @@ class PacketSource:
         time_s = self._clock.seconds(timestamp, now_s)
         self.lag_s = self._clock.lag_s
         self._late = self._late or self.lag_s > LATE_S
-        self._good_s = now_s
+        self._good_s, self._packets = now_s, 0
         if not self._slots.wants(time_s):
             return None
         return LiveFrame(self._upright(frame), self._seen.now(), time_s, self._sequence)
@@ -249,7 +255,7 @@ _FAILURES: tuple[tuple[str, tuple[type[BaseException], ...], str], ...] = (
     ("unreachable", (av.error.HTTPNotFoundError,), "has no stream of that address; correct the path in it"),
     (
         "unreachable",
-        (av.error.HTTPError,),
+        (av.error.HTTPClientError, av.error.HTTPServerError),
         "answers with an error of its own; restart the camera or correct its address",
     ),
     ("silent", (av.error.ExitError, av.error.TimeoutError), ""),

@@ -64,11 +64,12 @@ def rtsp_source(
     def opened(hwaccel: HWAccel | None) -> InputContainer:
         began_s = time.monotonic()
         limits = (open_s, stall_s)
-        with suppress(av.error.InvalidDataError):
+        with suppress(av.error.InvalidDataError, av.error.HTTPOtherClientError):
             # Sound beside the picture would only cost.
             only_pictures = {**options, "allowed_media_types": "video"}
             return av.open(address(), options=only_pictures, timeout=limits, hwaccel=hwaccel)
-        # A camera that is silent, one that sends garbage and one without a picture all come to this.
+        # A camera that is silent, one that sends garbage and one without a picture (nothing is set up, so it
+        # refuses to play) all come to this.
         left_s = open_s - (time.monotonic() - began_s)
         if left_s < SILENT_S:
             raise SourceError(f"{name} does not answer; look after its power, its network and its address")
