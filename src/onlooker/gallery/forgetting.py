@@ -195,11 +195,11 @@ def forget(
 
 def finish(gallery: Gallery, *, wait_s: float = WAIT_S, on_wait: Callable[[], None] | None = None) -> bool:
     """Erase from the log what was deleted earlier, and say whether it could be done; see ``forget``."""
-    if gallery.erase_log():
+    if gallery.scrub():
         return True
     if on_wait is not None:
         on_wait()
-    return gallery.erase_log(wait_s)
+    return gallery.scrub(wait_s)
 
 
 def _check(connection: sqlite3.Connection, what: Selection) -> None:

@@ -1,7 +1,8 @@
 """Retention: how long a camera's sightings are kept, and how much room they may take; the oldest go first.
 
 Meant to be called again and again while cameras are watched: what is over the limit goes in small transactions, between
-which readers and ingest get their turn, and where nothing is over it the check costs two reads of an index.
+which readers and ingest get their turn, and where nothing is over it the check costs a few reads of an index. Once a
+day, where anything was deleted, the whole file is read to wipe what SQLite left in unused space (``Gallery.scrub``).
 """
 
 from __future__ import annotations
@@ -80,6 +81,8 @@ def enforce(gallery: Gallery, limits: Mapping[str, Limit], now: datetime) -> Rem
     if removed:
         gallery.give_back()
     erased = gallery.log_is_clean or gallery.erase_log()
+    if erased and gallery.scrub_is_due(now):
+        erased = gallery.scrub()
     return Removed(sightings=removed, bytes=size, erased=erased)
 
 

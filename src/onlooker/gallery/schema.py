@@ -95,9 +95,12 @@ def m002_views(connection: sqlite3.Connection) -> None:
     time that a sighting's age counts from, for those that nobody knows the time of as well. Triggers keep
     ``camera.bytes`` equal to the sum of ``sighting.bytes``, so that nobody has to add up a million rows to see whether
     a camera is over its limit. Of a recording that is not read to its end, nothing at or before ``barrier_s`` is
-    looked at again: somebody was seen there who is to be forgotten.
+    looked at again: somebody was seen there who is to be forgotten. ``meta`` knows up to which deletion,
+    and when, the unused space of the file was last wiped.
     """
     for statement in (
+        "ALTER TABLE meta ADD COLUMN scrubbed_change INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE meta ADD COLUMN scrubbed_us INTEGER NOT NULL DEFAULT 0",
         """
         CREATE TABLE view (
             id INTEGER PRIMARY KEY,

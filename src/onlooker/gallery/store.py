@@ -6,10 +6,12 @@ One writer and any number of readers, in any number of processes, may have the s
 from __future__ import annotations
 
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 
@@ -28,6 +30,7 @@ from onlooker.gallery.connection import (
 )
 from onlooker.gallery.filters import Filter
 from onlooker.gallery.records import (
+    MICROSECOND,
     CameraCount,
     Changes,
     GalleryInfo,
@@ -39,7 +42,9 @@ from onlooker.gallery.records import (
     StoredSighting,
     encode_vectors,
     from_microseconds,
+    to_microseconds,
 )
+from onlooker.gallery.scrubbing import scrub
 from onlooker.gallery.vectors import read_change, read_changes, read_vectors
 
 LOG_PATIENCE_MS = 250
@@ -56,6 +61,15 @@ GIVE_BACK_PAGES = 512
 
 KEPT_FREE = 0.1
 """Part of the file that may be free pages."""
+
+SCRUB_PAGES = 4096
+"""Pages wiped while writers wait: 32 MB, some tenths of a second on an edge computer."""
+
+SCRUB_MISSES = 50
+"""So often a writer may come in between before a scrub gives up."""
+
+SCRUB_EVERY = timedelta(days=1)
+"""How often retention lets the whole file be read to wipe it."""
 
 
 class Gallery:
@@ -297,6 +311,57 @@ class Gallery:
             self._log_is_clean = not busy
         return not busy
 
+    def scrub(self, wait_s: float = 0.0) -> bool:
+        """Wipe the copies of rows that SQLite has left in unused space, all through the file, and erase the log.
+
+        Reads the whole file once. Readers go on; writers wait for one stretch of ``SCRUB_PAGES`` at a time.
+
+        Args:
+            wait_s: How long to go on trying while somebody is reading; once where 0.
+
+        Returns:
+            Whether it was done to the end.
+        """
+        deadline = time.monotonic() + wait_s
+        # Over a connection of its own, whose commits tell all others that the pages they remember may be old: one of
+        # them written again would bring back what was wiped.
+        with closing(connect_for_writing(self.path, create=False)) as connection, self._lock, plain_errors(self.path):
+            (change,) = connection.execute("SELECT change FROM meta").fetchone()
+            first, missed = 1, 0
+            while first <= int(connection.execute("PRAGMA page_count").fetchone()[0]):
+                if missed > SCRUB_MISSES or not self.erase_log(max(0.0, deadline - time.monotonic())):
+                    return False
+                with transaction(connection):
+                    if self._log_bytes():
+                        # Somebody has written in between.
+                        missed += 1
+                        continue
+                    if not scrub(self.path, first, SCRUB_PAGES):
+                        raise GalleryError(
+                            f"the unused space of {self.path} cannot be wiped; check the permissions of the file and "
+                            f"that {sys.executable} can be run"
+                        )
+                    connection.execute("UPDATE meta SET change = change")
+                first += SCRUB_PAGES
+            with transaction(connection):
+                connection.execute(
+                    "UPDATE meta SET scrubbed_change = ?, scrubbed_us = ?", (change, time.time_ns() // 1000)
+                )
+        return self.erase_log(max(0.0, deadline - time.monotonic()))
+
+    def scrub_is_due(self, now: datetime) -> bool:
+        """Say whether something was deleted since the last scrub, and that was ``SCRUB_EVERY`` ago or longer."""
+        with self.reading() as connection:
+            done, scrubbed_us = connection.execute("SELECT scrubbed_change, scrubbed_us FROM meta").fetchone()
+            if abs(to_microseconds(now) - scrubbed_us) < SCRUB_EVERY // MICROSECOND:
+                return False
+            found = connection.execute("SELECT 1 FROM removed WHERE change > ? LIMIT 1", (done,)).fetchone()
+        return found is not None
+
+    def _log_bytes(self) -> int:
+        log = self.path.with_name(self.path.name + "-wal")
+        return log.stat().st_size if log.exists() else 0
+
     def give_back(self) -> int:
         """Give free pages at the end of the file back to the disk, a few megabytes at a time.
 
@@ -417,7 +482,11 @@ def _write_info(
             raise GalleryError(f"the new gallery {path} needs a bundle; give encoder_id and dimension")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         connection.execute(
-            "INSERT INTO meta VALUES (1, ?, ?, ?, ?, ?, ?, 0)",
+            """
+            INSERT INTO meta (only_row, schema_version, encoder_id, bundle_name, dimension, created_us,
+                              onlooker_version, change)
+            VALUES (1, ?, ?, ?, ?, ?, ?, 0)
+            """,
             (version, encoder_id, bundle_name or encoder_id[:12], dimension, time.time_ns() // 1000, __version__),
         )
 
