@@ -70,6 +70,11 @@ class Decoding:
     device: str | None = None
     elements: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def start_s(self) -> float:
+        """How long it may take until the first frame, in seconds: a process has to be started."""
+        return 10.0 if self.elements else 0.0
+
     def hwaccel(self) -> HWAccel | None:
         """Return what ``av.open`` needs to decode with a graphics card, or None."""
         if self.device is None:
@@ -114,12 +119,6 @@ class Decoding:
         if chain is None:
             raise SourceError(
                 f'{name} sends {codec}, which the decoder {self.name!r} cannot decode; set decoder = "software"',
-                "codec",
-            )
-        if lacking := self.missing():
-            raise SourceError(
-                f"{name} cannot be decoded with {self.name!r}, since this machine lacks {lacking}; install it or set "
-                'decoder = "software"',
                 "codec",
             )
         return GStreamerDecoder(name, stream, codec, chain)
@@ -168,11 +167,14 @@ HEADER = struct.Struct(">BBBxHIQQQQHQ6xHH")
 BUFFER, CAPS = 1, 2
 STREAM_START, SEGMENT = 64 + 10254, 64 + 17934
 """Kinds of what is sent: frames, their form, and the events that begin a stream."""
-START_TEXT = "GstEventStreamStart, stream-id=(string)camera, flags=(GstStreamFlags)GST_STREAM_FLAG_NONE, group-id=(uint)1;"
+START_TEXT = (
+    "GstEventStreamStart, stream-id=(string)camera, flags=(GstStreamFlags)GST_STREAM_FLAG_NONE, group-id=(uint)1;"
+)
 SEGMENT_TEXT = (
     'GstEventSegment, segment=(GstSegment)"segment, flags=(GstSegmentFlags)GST_SEGMENT_FLAG_NONE, rate=(double)1, '
     "applied-rate=(double)1, format=(GstFormat)time, base=(guint64)0, offset=(guint64)0, start=(guint64)0, "
-    'stop=(guint64)18446744073709551615, time=(guint64)0, position=(guint64)0, duration=(guint64)18446744073709551615;";'
+    "stop=(guint64)18446744073709551615, time=(guint64)0, position=(guint64)0, "
+    'duration=(guint64)18446744073709551615;";'
 )
 NO_TIME = (1 << 64) - 1
 MAX_FRAME_BYTES = 150_000_000
@@ -218,7 +220,10 @@ class GStreamerDecoder:
                 pipeline(codec, chain), stdin=PIPE, stdout=PIPE, stderr=PIPE, env=_environment()
             )
         except OSError as error:
-            raise SourceError(f"{name}: gst-launch-1.0 cannot be started ({error.strerror})", "codec") from error
+            raise SourceError(
+                f'{name}: gst-launch-1.0 cannot be started ({error.strerror}); install it or set decoder = "software"',
+                "codec",
+            ) from error
         streams = (self._process.stdin, self._process.stdout, self._process.stderr)
         self._input, self._output, self._errors = cast("tuple[IO[bytes], IO[bytes], IO[bytes]]", streams)
         os.set_blocking(self._input.fileno(), False)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import random
 import select
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +20,9 @@ import pytest
 
 PYTHON = "/usr/bin/python3"
 SCRIPT = Path(__file__).resolve().parents[2] / "rtsp_server.py"
+REGISTRY = Path(tempfile.gettempdir()) / f"onlooker-tests-{os.getuid()}.gst-registry"
+"""GStreamer's list of its plugins. It is made anew, in seconds, wherever the home folder is; each test has its own."""
+ENVIRONMENT = {**os.environ, "GST_REGISTRY": str(REGISTRY)}
 USER, PASSWORD = "eva", "p@ss/w:rd%"
 
 
@@ -25,11 +30,11 @@ def _missing() -> str | None:
     if not Path(PYTHON).exists() or shutil.which("gst-inspect-1.0") is None:
         return "Debian's gstreamer1.0-tools and python3"
     code = "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
-    if subprocess.run([PYTHON, "-c", code], capture_output=True, check=False).returncode:
+    if subprocess.run([PYTHON, "-c", code], capture_output=True, check=False, env=ENVIRONMENT).returncode:
         return "Debian's gir1.2-gst-rtsp-server-1.0 and python3-gi"
-    for element in ("x264enc", "x265enc", "rtph264pay", "h265parse", "vp8enc"):
-        if subprocess.run(["gst-inspect-1.0", "--exists", element], check=False).returncode:
-            return f"GStreamer's {element} (Debian: gstreamer1.0-plugins-base, -good, -bad, -ugly)"
+    for element in ("x264enc", "x265enc", "rtph264pay", "h265parse", "vp8enc", "gdppay", "avdec_h264"):
+        if subprocess.run(["gst-inspect-1.0", "--exists", element], check=False, env=ENVIRONMENT).returncode:
+            return f"GStreamer's {element} (Debian: gstreamer1.0-plugins-base, -good, -bad, -ugly, -libav)"
     return None
 
 
@@ -46,7 +51,11 @@ class RtspCamera:
 
     def start(self) -> None:
         self._process = subprocess.Popen(
-            [PYTHON, str(SCRIPT), str(self.port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [PYTHON, str(SCRIPT), str(self.port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT,
         )
         word, number = self._said().split()
         assert word == "port"

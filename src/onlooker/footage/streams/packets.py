@@ -120,7 +120,7 @@ class PacketSource:
             self.close()
             raise
         self.damaged, self.lag_s, self._sequence = 0, 0.0, -1
-        self._good_s, self._packets = time.monotonic(), 0
+        self._good_s, self._packets = time.monotonic() + self._decoding.start_s, 0
         self._clock, self._slots = PresentationClock(), Slots(self._rate)
         self._reformatter, self._aspect = VideoReformatter(), stream.sample_aspect_ratio or Fraction(1)
         self._late = False

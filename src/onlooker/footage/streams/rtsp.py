@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SILENT_S = 0.25
 """With less of the time for opening left, the camera did not answer."""
+AGAIN_S = 0.2
 PROBE_S = 2.0
 """How long FFmpeg may look at a stream whose description lacks its size."""
 
@@ -73,6 +74,14 @@ def rtsp_source(
         left_s = open_s - (time.monotonic() - began_s)
         if left_s < SILENT_S:
             raise SourceError(f"{name} does not answer; look after its power, its network and its address")
-        return av.open(address(), options=options, timeout=(left_s, stall_s), hwaccel=hwaccel)
+        # Some servers are not done with the first connection for a moment.
+        time.sleep(AGAIN_S)
+        with suppress(av.error.HTTPOtherClientError, av.error.HTTPServerError):
+            return av.open(address(), options=options, timeout=(left_s, stall_s), hwaccel=hwaccel)
+        raise SourceError(
+            f"{name} has no picture that can be decoded, or none over {transport}; set its stream to H.264 or H.265, "
+            "or try the other transport",
+            "codec",
+        )
 
     return PacketSource(name, opened, rate=rate, stall_s=stall_s, decoding=decoding, seen=seen)
