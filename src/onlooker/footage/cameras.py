@@ -10,6 +10,7 @@ Only this module imports pydantic-settings, and nothing on the way of a search i
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import os
 import re
@@ -337,13 +338,16 @@ def load_configuration(path: Path = DEFAULT_FILE) -> Configuration:
         message, line = _toml_mistake(str(error), text)
         raise ConfigError(f"{path}, line {line}: {message}") from None
     mistakes: list[str] | None = None
+    # The settings library takes names with an underscore before them for orders to itself.
+    if orders := [key for key in table if key.startswith("_")]:
+        raise ConfigError(f"{path}, line {key_lines(text)[orders[0],]}, {orders[0]}: there is no such key; take it out")
     try:
         configuration = Configuration(**table)
     except ValidationError as error:
         # Raised outside: what pydantic keeps of the input must not hang on our error as its context.
         mistakes = _mistakes(error, key_lines(text))
-    except (SettingsError, TypeError) as error:
-        mistakes = [_unreadable(error)]
+    except SettingsError:
+        mistakes = [_unreadable()]
     if mistakes is not None:
         if len(mistakes) == 1:
             raise ConfigError(f"{path}, {mistakes[0]}")
@@ -351,11 +355,17 @@ def load_configuration(path: Path = DEFAULT_FILE) -> Configuration:
     return configuration.against(path.parent)
 
 
-def _unreadable(error: Exception) -> str:
+def _unreadable() -> str:
     """Name the environment variable whose JSON is broken, without its value."""
-    field = re.search(r'"(\w+)"', str(error))
-    name = PREFIX + (field[1].upper() if field else "...")
-    return f"environment variable {name} or one that begins so: not the JSON that is wanted there; correct or unset it"
+    names = []
+    for name in _variables():
+        try:
+            json.loads(os.environ[name])
+        except ValueError:
+            names.append(name)
+    # A list or a table is what is read as JSON; of the other values most are none.
+    broken = [name for name in names if os.environ[name].lstrip()[:1] in ("[", "{")] or names
+    return f"environment variable {' or '.join(broken)}: not the JSON that is wanted there; correct or unset it"
 
 
 def _toml_mistake(message: str, text: str) -> tuple[str, int]:

@@ -257,8 +257,8 @@ class GStreamerDecoder:
                 self._arrived.wait(READY_S)
             frames = list(self._ready)
             self._ready.clear()
-            if self._failure is not None and not frames:
-                raise SourceError(f"{self._name}: {self._failure}", "codec")
+        if self._failure is not None and not frames:
+            raise self._ended(self._failure)
         return frames
 
     def close(self) -> None:
@@ -288,10 +288,13 @@ class GStreamerDecoder:
             except BlockingIOError:
                 continue
             except OSError:
-                # Its own words arrive a moment after the pipe has broken.
-                self._threads[1].join(0.5)
-                words = " ".join(self._words) or "it does not say why"
-                raise SourceError(f"{self._name}: the decoder process has ended: {words}", "codec") from None
+                raise self._ended("the decoder process has ended") from None
+
+    def _ended(self, failure: str) -> SourceError:
+        # Its own words arrive a moment after its pipes have broken.
+        self._threads[1].join(0.5)
+        words = " ".join(word for word in self._words if word)
+        return SourceError(f"{self._name}: {failure}{': ' if words else ''}{words}", "codec")
 
     def _listen(self) -> None:
         for line in self._errors:

@@ -17,7 +17,6 @@ _HIDDEN = "***"
 _EXAMPLES = "for example rtsp://192.168.1.20/stream1, http://192.168.1.21/video.mjpg, /dev/video0 or a folder"
 
 
-@dataclass(frozen=True, repr=False)
 class Address:
     """Where a camera is. Its text form shows neither a sign-in nor the values of a query string.
 
@@ -25,8 +24,18 @@ class Address:
         kind: "rtsp", "http" (https too), "usb", "folder" (watched for photos) or "video" (a recording).
     """
 
-    kind: Kind
-    _url: str
+    # No dataclass: pydantic-settings would want one written as JSON in the environment.
+
+    def __init__(self, kind: Kind, url: str) -> None:
+        """Keep an address without a sign-in; ``parse_address`` makes one from what is written."""
+        self.kind = kind
+        self._url = url
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Address) and (self.kind, self._url) == (other.kind, other._url)
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self._url))
 
     def reveal(self, user: str | None = None, password: str | None = None) -> str:
         """Return the address as it is, with a sign-in put into it where one is given. Never show or log this."""

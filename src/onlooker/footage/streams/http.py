@@ -72,11 +72,19 @@ class HttpSource:
         self._seen = seen or SeenClock()
         self._answerer: Answerer | None = None
         self._connection: http.client.HTTPConnection | None = None
+        self._response: http.client.HTTPResponse | None = None
         self._parts: _Parts | None = None
 
     def open(self) -> None:
         """Connect (see ``Source``); the first answer tells whether it is a stream or snapshots."""
         self.close()
+        try:
+            self._open()
+        except SourceError:
+            self.close()
+            raise
+
+    def _open(self) -> None:
         pair = self._sign_in()
         self._answerer = None if pair is None else Answerer(*pair)
         self._url = self._address()
@@ -88,7 +96,6 @@ class HttpSource:
         elif kind in _PICTURES:
             self._first = self._body(response)
         else:
-            self.close()
             raise SourceError(
                 f"{self.name} answers with {kind}, neither MJPEG nor a picture; correct the path of its address",
                 "codec",
@@ -112,6 +119,10 @@ class HttpSource:
     def close(self) -> None:
         """Disconnect (see ``Source``)."""
         self._parts = None
+        if self._response is not None:
+            # It holds the socket where it is the last answer on its connection.
+            self._response.close()
+            self._response = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -203,7 +214,8 @@ class HttpSource:
         words = None
         # A camera may have closed a connection that was kept; then it is made anew, once.
         for fresh in (self._connection is None, True):
-            connection = self._connection or self._connect(parts.scheme, parts.hostname or "", parts.port)
+            self._connection = self._connection or self._connect(parts.scheme, parts.hostname or "", parts.port)
+            connection = self._connection
             headers = {"User-Agent": f"onlooker/{__version__}", "Accept": "*/*"}
             if self._answerer is not None and (line := self._answerer.header("GET", target)) is not None:
                 headers["Authorization"] = line
@@ -219,7 +231,7 @@ class HttpSource:
                 if fresh:
                     break
                 continue
-            self._connection = connection
+            self._response = response
             return response
         raise SourceError(f"{self.name} cannot be reached ({words}); look after its power, network and address")
 
@@ -259,6 +271,8 @@ class HttpSource:
         if error is not None:
             self.close()
             raise error
+        # Reading in pieces does not end an answer by itself, and the next one could not begin.
+        response.close()
         return body.getvalue()
 
 
@@ -285,6 +299,10 @@ class _Parts:
 
     def _skip_to_boundary(self) -> None:
         place = self._find(self._boundary)
+        begin = self._buffer.rfind(b"\n", 0, place) + 1
+        if not self._buffer[begin:place].strip(b"-"):
+            # With more dashes than were announced.
+            self._boundary, place = bytes(self._buffer[begin : place + len(self._boundary)]), begin
         self._take(place)
         line = self._line()
         if line == self._boundary + b"--":
@@ -305,8 +323,9 @@ class _Parts:
         end = self._find(b"\n", MAX_LINE_BYTES)
         return self._take(end + 1).rstrip(b"\r\n")
 
-    def _find(self, what: bytes, limit: int = MAX_PICTURE_BYTES) -> int:
+    def _find(self, what: bytes, limit: int | None = None) -> int:
         start = 0
+        limit = limit or MAX_PICTURE_BYTES
         while (place := self._buffer.find(what, start)) < 0:
             if len(self._buffer) > limit:
                 raise SourceError(f"{self._name} sends something that is no MJPEG", "garbage")

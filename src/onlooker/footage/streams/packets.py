@@ -181,13 +181,15 @@ class PacketSource:
             yield None
 
     def _passed_over(self, packet: Packet[VideoStream], stream: VideoStream) -> bool:
-        """While late, leave out what depends on other frames; begin again with a key frame."""
+        """While late, leave out what comes until a key frame is on time; one frame a second is given all the same."""
         if not self._late:
             return False
-        if packet.is_keyframe and packet.pts is not None and stream.time_base is not None:
-            lag_s = self._clock.lag_of(packet.pts * stream.time_base, time.monotonic())
-            self._late = lag_s > LATE_S / 4
-        return not packet.is_keyframe
+        if not packet.is_keyframe:
+            return True
+        now_s = time.monotonic()
+        if packet.pts is not None and stream.time_base is not None:
+            self._late = self._clock.lag_of(packet.pts * stream.time_base, now_s) > LATE_S / 4
+        return self._late and now_s - self._good_s < 1.0
 
     def _given(self, frame: VideoFrame, now_s: float) -> LiveFrame | None:
         self._sequence += 1
