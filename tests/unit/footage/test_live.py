@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onlooker.footage.live import PresentationClock, SeenClock, Slots
@@ -53,6 +53,7 @@ def test_a_clock_set_back_waits_for_the_next_start() -> None:
     assert seen.now() == NOON + timedelta(seconds=10 - 3600)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.floats(0, 1000), st.floats(-1e5, 1e5)), max_size=30))
 def test_seen_never_goes_back_whatever_the_wall_clock_does(steps: list[tuple[float, float]]) -> None:
     clocks = Clocks()
@@ -112,6 +113,7 @@ def test_frames_without_timestamps_are_timed_here() -> None:
     assert [clock.seconds(None, at_s) for at_s in (100.0, 100.5, 102.0)] == [0.0, 0.5, 2.0]
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.one_of(st.none(), st.fractions(-100, 100)), st.floats(0, 10)), max_size=30))
 def test_presentation_never_goes_back(steps: list[tuple[Fraction | None, float]]) -> None:
     clock, at_s, times = PresentationClock(), 0.0, [0.0]

@@ -14,7 +14,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from onlooker.errors import SourceError
+from onlooker.errors import ConfigError, SourceError
 from onlooker.footage.hardware import SOFTWARE, Decoding
 from onlooker.footage.live import LiveFrame, PresentationClock, SeenClock, Slots
 
@@ -97,6 +97,9 @@ class PacketSource:
         error = None
         try:
             self._container = self._opener(self._decoding.hwaccel())
+        except ConfigError:
+            # A password that cannot be read, which says itself what is wrong.
+            raise
         except (av.error.FFmpegError, OSError, ValueError) as failure:
             # Raised outside of the handler: PyAV's error quotes the address with the password in it, and must not
             # hang on ours as its context.

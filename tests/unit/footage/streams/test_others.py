@@ -13,6 +13,7 @@ import pytest
 
 from onlooker.errors import ConfigError, SourceError
 from onlooker.footage.cameras import Camera, Configuration
+from onlooker.footage.keeper import CameraKeeper
 from onlooker.footage.live import Source
 from onlooker.footage.streams.addresses import parse_address
 from onlooker.footage.streams.http import HttpSource
@@ -20,6 +21,7 @@ from onlooker.footage.streams.making import make_keeper, make_source
 from onlooker.footage.streams.recording import Recording
 from onlooker.footage.streams.usb import usb_source
 from tests.unit.footage.painted import number_of, numbered, write_video
+from tests.unit.footage.rtsp import until
 
 NTSC = Fraction(30000, 1001)
 
@@ -125,6 +127,18 @@ def test_each_kind_becomes_its_source(tmp_path: Path) -> None:
         assert type(source).__name__ == name
         assert isinstance(source, Source)
         assert source.live == (name in ("PacketSource", "HttpSource"))
+
+
+@pytest.mark.parametrize("address", ["rtsp://127.0.0.1:9/s", "http://127.0.0.1:9/s"])
+def test_a_password_that_cannot_be_read_is_said_to_be_that(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GATE_PASSWORD", raising=False)
+    camera = Camera(name="gate", address=address, user="eva", password_env="GATE_PASSWORD")
+    with pytest.raises(ConfigError, match="GATE_PASSWORD is not set"):
+        make_source(camera).open()
+    keeper = CameraKeeper(make_source(camera))
+    keeper.start()
+    assert until(lambda: keeper.state.last_error_kind == "refused")
+    assert keeper.stop()
 
 
 def test_a_keeper_has_the_masks_and_hours_of_its_camera(tmp_path: Path) -> None:
