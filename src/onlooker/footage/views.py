@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,11 +25,13 @@ COVER_PENALTY = 0.5
 """What being wholly within the box of somebody else costs; in proportion to the covered part."""
 CUT_PENALTY = 0.7
 """What each side at which a person leaves the picture costs."""
+LEAST_NOVELTY = 0.02
+"""Vectors nearer to each other than this differ by noise alone."""
 EDGE = 0.004
 """A box this near to an edge of the picture, as a part of its width or height, touches it."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class View:
     """One crop of a person.
 
@@ -38,6 +41,7 @@ class View:
         crop: uint8 (h, w, 3), at most ``LARGEST_SIDE`` a side.
         score: The detector's, 0..1.
         quality: How good a view it is, 0..1.
+        vector: float32 (d,), L2-normalised, once it has been asked for.
     """
 
     time_s: float
@@ -45,6 +49,7 @@ class View:
     crop: NDArray[np.uint8]
     score: float
     quality: float
+    vector: NDArray[np.float32] | None = None
 
 
 def cut(
@@ -149,6 +154,18 @@ class TrackViews:
         if other is None or view.quality > other.quality:
             self._slots[slot] = view
 
+    @property
+    def count(self) -> int:
+        """How many views are remembered."""
+        return len(self._slots)
+
+    def go_on(self, later: TrackViews) -> None:
+        """Take what is remembered of somebody who turned out to be the same person, seen later."""
+        detections, end_s, score = self.detections + later.detections, later.end_s, later.best_score
+        for view in sorted(later._slots.values(), key=lambda view: view.time_s):
+            self.add(view.time_s, view.score, view)
+        self.detections, self.end_s, self.best_score = detections, end_s, max(self.best_score, score)
+
     def best(self, count: int) -> list[View]:
         """Return the best views, at most one of each slot.
 
@@ -159,6 +176,30 @@ class TrackViews:
             Views, best first; none where no detection had a crop.
         """
         return sorted(self._slots.values(), key=lambda view: (-view.quality, view.time_s))[:count]
+
+
+def choose(views: Sequence[View], count: int) -> list[View]:
+    """Choose the views that show most of a person: the best, then what is good and looks unlike those chosen before.
+
+    Args:
+        views: Views, the best first; without vectors the best are chosen.
+        count: How many at most.
+
+    Returns:
+        The chosen ones, the best first.
+    """
+    chosen, rest = list(views[:1]), list(views[1:])
+    while rest and len(chosen) < count:
+        following = max(rest, key=lambda view: view.quality * _novelty(view, chosen))
+        chosen.append(following)
+        rest.remove(following)
+    return chosen
+
+
+def _novelty(view: View, chosen: Sequence[View]) -> float:
+    """Return how far a view's vector is from the nearest of those chosen, at least ``LEAST_NOVELTY``; 1 without."""
+    alike = [float(view.vector @ other.vector) for other in chosen if view.vector is not None is not other.vector]
+    return max(1 - max(alike), LEAST_NOVELTY) if alike else 1.0
 
 
 def pool(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -226,7 +226,7 @@ def test_an_interrupted_source_is_not_complete(tmp_path: Path, video: Path) -> N
         state = gallery.source_state(SourceKey(sha256_of(video), "default"))
     assert state is not None
     assert not state.complete
-    assert state.resume_s == pytest.approx(7.4)
+    assert state.resume_s == pytest.approx(8.2)
     assert state.sightings == 2
 
 
