@@ -26,6 +26,8 @@ COMMANDS: dict[str, str] = {
     "forget": "Delete people from a gallery so that nothing of them is left in it.",
     "embed": "Write the vectors of pictures or texts to a file.",
     "config": "Write, check and show the file that says which cameras are watched.",
+    "watch": "Watch all cameras and store the people they see, until it is stopped.",
+    "health": "Say whether watching is going well, for a supervisor.",
     "prepare": "Read a published dataset and write a manifest.",
     "train": "Train a dual encoder from a recipe and a manifest.",
     "tune": "Search for the settings of a recipe that give the best and the fastest model.",
