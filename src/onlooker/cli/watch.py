@@ -9,9 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional, TextIO
 
 import typer
 
@@ -242,32 +242,29 @@ class _Reporter:
         """Say that a sighting is safe on disk; called by the writer's thread."""
         if not self._json:
             return
-        sighting = stored.sighting
-        self._print(
-            {
-                "event": "sighting",
-                "sighting": stored.id,
-                "camera": sighting.camera,
-                "source": sighting.source,
-                "track": sighting.track,
-                "time": None if sighting.time is None else sighting.time.isoformat(timespec="milliseconds"),
-                "start_s": sighting.start_s,
-                "end_s": sighting.end_s,
-                "delay_s": None if stored.delay_s is None else round(stored.delay_s, 3),
-            }
-        )
+        with suppress(BrokenPipeError):
+            # The main thread meets it too, and stops.
+            self._print(sighting_event(stored))
 
     def say(self, text: str) -> None:
         """Say a line, with the time, unless JSON is wanted."""
         if self._live is not None:
             self._live.console.print(text, markup=False, highlight=False)
         elif not self._json:
-            with self._lock:
-                print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", file=sys.stderr, flush=True)
+            self._line(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", sys.stderr)
 
     def _print(self, value: dict[str, Any]) -> None:
+        self._line(json_module.dumps(value, ensure_ascii=False), sys.stdout)
+
+    def _line(self, text: str, stream: TextIO) -> None:
         with self._lock:
-            print(json_module.dumps(value, ensure_ascii=False), flush=True)
+            try:
+                print(text, file=stream, flush=True)
+            except BrokenPipeError:
+                raise
+            except OSError:
+                # Often the log lies on the very disk that is full; watching must not end for it.
+                return
 
     def _write(self, snapshot: Snapshot) -> None:
         from onlooker.footage.status import write_state
@@ -293,6 +290,22 @@ class _Reporter:
         if snapshot.alert != self._alert:
             self._alert = snapshot.alert
             self.say(f"paused: {snapshot.alert}" if snapshot.alert else "going on: sightings can be stored again")
+
+
+def sighting_event(stored: Stored) -> dict[str, Any]:
+    """Return the JSON line of a sighting that is safe on disk."""
+    sighting = stored.sighting
+    return {
+        "event": "sighting",
+        "sighting": stored.id,
+        "camera": sighting.camera,
+        "source": sighting.source,
+        "track": sighting.track,
+        "time": None if sighting.time is None else sighting.time.isoformat(timespec="milliseconds"),
+        "start_s": sighting.start_s,
+        "end_s": sighting.end_s,
+        "delay_s": None if stored.delay_s is None else round(stored.delay_s, 3),
+    }
 
 
 def summary(snapshot: Snapshot) -> str:
