@@ -100,7 +100,7 @@ def test_without_a_state_file_nobody_watches(tmp_path: Path) -> None:
 def test_what_is_no_state_file_is_said(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.json"
     path.write_text(text)
-    with pytest.raises(InputError, match="is no state file|format 2"):
+    with pytest.raises(InputError, match=r"is no state file|has format 2"):
         read_health(path, NOW)
 
 
