@@ -33,11 +33,16 @@ from tests.unit.footage.rtsp import MISSING, PASSWORD, USER, Network, RtspCamera
 ROOT = Path(__file__).resolve().parents[2]
 FAULT_S = 8.0
 """How long a fault lasts; longer than after what a camera counts as frozen here."""
+STALL_S = 4.0
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Soak:
-    def __init__(self, folder: Path, servers: list[RtspCamera], networks: list[Network], frame_rate: float) -> None:
+    def __init__(
+        self, folder: Path, state: Path, servers: list[RtspCamera], networks: list[Network], frame_rate: float
+    ) -> None:
+        # What is printed lies on the disk that is filled up and is lost then; the state lies elsewhere.
+        self.state = state
         self.folder, self.servers, self.networks = folder, servers, networks
         self.memory: list[tuple[float, int]] = []
         self.begun_s = time.monotonic()
@@ -50,7 +55,7 @@ class Soak:
                 f'address = "{servers[number % len(servers)].url(path, between.port)}"',
                 f"frame_rate = {frame_rate}",
                 "open_s = 6",
-                "stall_s = 4",
+                f"stall_s = {STALL_S}",
                 'detector = "ssdlite"',
                 "region = [[0.0, 0.0], [0.5, 0.0], [0.5, 1.0], [0.0, 1.0]]",
             ]
@@ -64,10 +69,11 @@ class Soak:
         (self.folder / "camera.password").write_text(text + "\n")
 
     def start(self) -> None:
-        words = ["watch", "--config", str(self.folder / "onlooker.toml"), "--bundle", "fake", "--json", "--every", "1"]
+        words = ["watch", "--config", str(self.folder / "onlooker.toml"), "--bundle", "fake", "--json"]
+        more = ["--every", "1", "--keep-free", "8", "--state", str(self.state)]
         with (self.folder / "out.txt").open("a") as out, (self.folder / "err.txt").open("a") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.unit.footage.painted_watch", *words, "--keep-free", "8"],
+                [sys.executable, "-m", "tests.unit.footage.painted_watch", *words, *more],
                 cwd=ROOT,
                 stdout=out,
                 stderr=err,
@@ -105,7 +111,7 @@ class Soak:
         noticed = seen is None
 
         def notices() -> bool:
-            status = self.events("status")[-1]
+            status = json.loads(self.state.read_text())
             text = json.dumps([status["alert_kind"], *(camera["last_error"] for camera in status["cameras"])])
             return seen is None or seen in text
 
@@ -143,7 +149,7 @@ class Soak:
         """Change the password, and cut the connection so that it is asked for."""
         self.password("wrong")
         between.mode = "stalled"
-        self.wait(6)
+        self.wait(2 * STALL_S + 1)
         between.mode = "well"
 
     def stored(self) -> list[tuple[Any, ...]]:
@@ -169,7 +175,7 @@ def main() -> int:
     if MISSING:
         sys.exit(f"needs {MISSING}")
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder, elsewhere = (Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(2))
         # A disk of its own, which can be filled.
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", str(folder)], check=True)
         stack.callback(subprocess.run, ["umount", "-l", str(folder)], check=True)
@@ -177,7 +183,7 @@ def main() -> int:
         networks = [
             stack.enter_context(network(servers[number % len(servers)].port)) for number in range(chosen.cameras)
         ]
-        soak = Soak(folder, servers, networks, chosen.frame_rate)
+        soak = Soak(folder, elsewhere / "state.json", servers, networks, chosen.frame_rate)
         soak.start()
         stack.callback(lambda: soak.process.kill())
         report = proven(soak, chosen.minutes * 60)

@@ -247,6 +247,24 @@ def made_entry(gallery: Gallery, zone: Any = timezone.utc, at: datetime | None =
     return entry
 
 
+def test_another_opening_of_a_camera_begins_anew(gallery: Gallery) -> None:
+    taken: list[Entry] = []
+    camera = Camera(name="door", address="rtsp://door/", frame_rate=10)
+    tools = Tools(gallery, FakeEncoder(), lambda entry: not taken.append(entry), TrackRules())
+    lane = LiveLane("door", camera, BlockDetector(), tools, CameraKeeper(Scene("door", [])), timezone.utc)
+    at = datetime(2026, 5, 17, tzinfo=timezone.utc)
+    # Its clock begins at 0 with each opening; the size of the picture changes once within the last.
+    for opening, size in ((0, 192), (10, 192), (20, 192), (22, 160)):
+        for number in range(20):
+            time_s = number / 10 + (2 if opening == 22 else 0)
+            rgb = scene([Painted(0, 9, GREEN, BLACK, speed_px_s=1)], time_s)[:, :size]
+            when = at + timedelta(seconds=opening + number / 10)
+            lane.look(LiveFrame(rgb, when, time_s, number + (20 if opening == 22 else 0)))
+    lane.finish()
+    spans = [(entry.sightings[0].start_s, entry.sightings[0].end_s) for entry in taken]
+    assert spans == [pytest.approx(span) for span in ((0, 1.9), (10, 11.9), (20, 21.9), (22, 23.9))]
+
+
 def test_days_are_those_of_the_camera_and_times_count_within_them(gallery: Gallery) -> None:
     at = datetime(2026, 5, 17, 23, 30, tzinfo=timezone.utc)
     entry = made_entry(gallery, at=at)
@@ -290,8 +308,14 @@ def test_a_recording_becomes_what_index_makes_of_it(tmp_path: Path, gallery: Gal
     people = [Painted(1, 5, RED, BLUE), Painted(3, 8, GREEN, BLACK, x_px=100), Painted(12, 16, BLACK, BLACK)]
     video = write_scene(tmp_path / "yard.mp4", people, 18)
     configuration = configured(tmp_path, {"yard": {"address": str(video), "frame_rate": 5}})
+    with watching(configuration, gallery, detector=lambda name: SlowDetector(0.01)) as watch:
+        assert until(lambda: gallery.count() == 2, 30)
+        first = watch.snapshot().cameras[0]
+    # Stopped in the middle, it goes on behind the first two people.
+    assert first.status == "running"
     with watching(configuration, gallery) as watch:
         assert until(lambda: watch.over, 30)
+        assert 0 < watch.snapshot().cameras[0].looked < 18 * 5 - 40
     found = rows(gallery)
     assert len(found) == 3
     (tmp_path / "other").mkdir()
