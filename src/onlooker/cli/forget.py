@@ -82,7 +82,7 @@ def run(
 
     \b
     Exit codes:
-      0  deleted and erased, nothing to delete, or a dry run
+      0  deleted and erased, nothing to delete, a dry run, or the answer was no
       1  deleted, but somebody was reading all the while: run it again with --finish
       2  the gallery or what was chosen cannot be used
     """  # noqa: D301
@@ -169,8 +169,10 @@ def _ask(selected: Selected, gallery: Path) -> None:
     if not sys.stdin.isatty():
         raise ConfigError("nobody is there to be asked whether to delete them; add --yes")
     # On stderr, so that what is printed for a pipe stays clean.
-    if not typer.confirm(f"Delete them from {gallery} for good?", err=True):
-        raise typer.Abort
+    print(f"Delete them from {gallery} for good? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        note("nothing was deleted")
+        raise typer.Exit
 
 
 def _say_waiting() -> None:
