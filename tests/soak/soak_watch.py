@@ -223,6 +223,11 @@ def proven(soak: Soak, seconds: float) -> dict[str, Any]:
         "faults": soak.faults,
         "memory_mb_after_warming_up": round(first / 1e6, 1),
         "memory_mb_at_the_end": round(last / 1e6, 1),
+        "memory_mb_by_twelfths": [
+            round(mean(size for _, size in part) / 1e6, 1)
+            for part in (soak.memory[n * len(soak.memory) // 12 : (n + 1) * len(soak.memory) // 12] for n in range(12))
+            if part
+        ],
         "memory_grew_percent": round(100 * (last / first - 1), 2),
         "acknowledged": len(acknowledged),
         "stored": len(stored),
