@@ -17,9 +17,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timezone, tzinfo
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -27,7 +27,9 @@ from zoneinfo import ZoneInfo
 from onlooker.errors import ConfigError, GalleryError, OnlookerError
 from onlooker.footage.detections import Detector
 from onlooker.footage.keeper import CameraKeeper
-from onlooker.footage.lanes import FolderLane, Lane, LiveLane, RecordingLane, Tools
+from onlooker.footage.lane_files import FolderLane, RecordingLane
+from onlooker.footage.lane_live import LiveLane
+from onlooker.footage.lanes import Lane, Tools
 from onlooker.footage.live import LiveFrame, utc_now
 from onlooker.footage.microbatch import SharedEncoder
 from onlooker.footage.status import UP, CameraStatus, Snapshot
@@ -425,16 +427,3 @@ class _Worker:
 
 def _zone(name: str | None) -> tzinfo | None:
     return None if name is None else ZoneInfo(name)
-
-
-def memory_bytes() -> int | None:
-    """Return how much memory this process holds (resident set), or None where the system does not say."""
-    with suppress(OSError, ValueError, IndexError):
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-    return None
-
-
-def iso(moment: datetime) -> str:
-    """Return a time in UTC as ISO 8601, to the millisecond."""
-    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")

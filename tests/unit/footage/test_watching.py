@@ -19,7 +19,8 @@ from onlooker.errors import ConfigError, SourceError
 from onlooker.footage.cameras import Camera, Configuration
 from onlooker.footage.detections import Detections, Detector
 from onlooker.footage.keeper import Backoff, CameraKeeper
-from onlooker.footage.lanes import LiveLane, Tools, day_key
+from onlooker.footage.lane_live import LiveLane
+from onlooker.footage.lanes import Tools, day_key
 from onlooker.footage.live import LiveFrame
 from onlooker.footage.microbatch import SharedEncoder
 from onlooker.footage.streams.making import make_keeper
