@@ -115,9 +115,7 @@ def onlooker_paths(
     return [track.path for track in [*tracks, *live.flush()]]
 
 
-def row(
-    annotated: Sequence[AnnotatedFrame], paths: Sequence[NDArray[np.float64]], least_iou: float
-) -> dict[str, Any]:
+def row(annotated: Sequence[AnnotatedFrame], paths: Sequence[NDArray[np.float64]], least_iou: float) -> dict[str, Any]:
     """Return the figures of one way."""
     figures: TrackFigures = measure_tracks(annotated, paths, least_iou=least_iou)
     return {
