@@ -12,7 +12,7 @@ help:
 	@echo "make check   ruff, mypy (strict), spelling, documentation checks"
 	@echo "make format  let ruff format and fix"
 	@echo "make bench   run the benchmarks (prints ratios with their spread)"
-	@echo "make soak    the long proofs: kill loops of the gallery and the ingest"
+	@echo "make soak    the long proofs: kill loops, eight cameras with faults for twenty minutes (root, GStreamer)"
 	@echo "make bundle  train and export the shipped bundles again (needs the street photographs, STREET=...)"
 	@echo "make ablation  measure what each part of the shipped model brings (after make bundle)"
 	@echo "make clean   remove .venv and caches"
@@ -56,6 +56,8 @@ bench: $(VENV)/.base
 
 soak: $(VENV)/.dev
 	ONLOOKER_SOAK=200 $(BIN)/python -m pytest tests/unit/gallery/test_crash.py
+	ONLOOKER_SOAK=100 $(BIN)/python -m pytest tests/integration/test_watch.py -k killed
+	$(BIN)/python -m tests.soak.soak_watch --cameras 8 --minutes 20
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -3,6 +3,7 @@
     OnlookerError                exit 1   something failed while running
     ├── TrainingError            exit 1   a run went wrong (NaN loss, adapters that do not merge)
     ├── ExportError              exit 1   an exported file does not do what the model does
+    ├── SourceError              exit 1   a camera or another source gives no pictures; has a ``kind``
     ├── MissingExtraError        exit 2   an optional dependency is not installed        (also ImportError)
     └── InputError               exit 2   what the user gave cannot be used              (also ValueError)
         ├── ConfigError                   a setting, a recipe key, a command line value
@@ -33,6 +34,20 @@ class TrainingError(OnlookerError):
 
 class ExportError(OnlookerError):
     """An exported file does not reproduce the model it came from."""
+
+
+class SourceError(OnlookerError):
+    """A camera or another source gives no pictures; the message holds no secret.
+
+    Attributes:
+        kind: "unreachable" (nobody answers, or there is no such stream), "refused" (sign-in), "codec" (something that
+            cannot be decoded), "frozen" (nothing comes any more), "ended" (the connection or the file is at its end) or
+            "garbage" (what comes is damaged).
+    """
+
+    def __init__(self, message: str, kind: str = "unreachable") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class MissingExtraError(OnlookerError, ImportError):

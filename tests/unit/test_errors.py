@@ -43,6 +43,6 @@ def test_errors_are_also_the_builtin_they_stand_for() -> None:
     assert issubclass(errors.MissingExtraError, ImportError)
     assert all(
         issubclass(kind, errors.InputError)
-        == (name not in ("OnlookerError", "TrainingError", "ExportError", "MissingExtraError"))
+        == (name not in ("OnlookerError", "TrainingError", "ExportError", "SourceError", "MissingExtraError"))
         for name, kind in CLASSES.items()
     )

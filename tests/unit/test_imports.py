@@ -37,7 +37,7 @@ BASE = {"errors", "files", "config", "__version__"}
 """What lies under every room; these may import only each other."""
 
 SERVING_ROOMS = ("runtime", "gallery", "footage")
-SERVING_COMMANDS = ("index", "search", "embed", "demo")
+SERVING_COMMANDS = ("index", "search", "embed", "demo", "watch", "health", "forget", "trail", "config")
 
 
 def module_name(path: Path) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from onlooker.datasets.manifest import Manifest
     from onlooker.evaluation.paraphrases import Robustness
     from onlooker.evaluation.reliability import Reliability
     from onlooker.evaluation.runner import Evaluation
@@ -115,6 +116,14 @@ def run(
             "(needs garment masks).",
         ),
     ] = False,
+    reid: Annotated[
+        bool,
+        typer.Option(
+            "--reid",
+            help="Measure re-identification instead: pictures find other cameras' pictures of the same person "
+            "(needs person ids; no texts).",
+        ),
+    ] = False,
     top: Annotated[int, typer.Option(min=1, metavar="K", help="Pictures per text in --results.")] = 10,
     misses: Annotated[int, typer.Option(min=1, metavar="N", help="Texts on the page of the worst misses.")] = 24,
     bootstrap: Annotated[
@@ -136,7 +145,8 @@ def run(
 
     R@1, R@5, R@10, mAP, mINP, median and mean rank, text to image and image to text, with 95 % bootstrap intervals that
     draw whole pictures (image protocol) or persons (person protocol). Ties count against the model. Texts without a
-    right picture are left out of the means and counted.
+    right picture are left out of the means and counted. With --reid pictures ask, and pictures from other cameras are
+    to be found.
 
     \b
     Examples:
@@ -147,6 +157,7 @@ def run(
       onlooker evaluate shipped --data street.jsonl --paraphrases benchmarks/paraphrases.jsonl
       onlooker evaluate shipped --data street.jsonl --texts all --confidence --out report/
       onlooker evaluate base --data street.jsonl --twins
+      onlooker evaluate base --data market.jsonl --split test --reid
     """  # noqa: D301
     from onlooker.cli.console import note, progress
     from onlooker.datasets.manifest import Manifest
@@ -176,9 +187,25 @@ def run(
     if out is not None and out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file; --out wants a folder")
 
+    if reid:
+        texts_only = {
+            "--results": results,
+            "--paraphrases": paraphrases,
+            "--confidence": confidence,
+            "--twins": twins,
+            "--limit": limit,
+            "--save-vectors": save_vectors,
+        }
+        given = [name for name, value in texts_only.items() if value]
+        if given:
+            raise ConfigError(f"--reid measures pictures against pictures: leave {' and '.join(given)} away")
+
     manifest = Manifest.load(data)
     if split is not SplitChoice.all:
         manifest = manifest.split(split.value)
+    if reid:
+        _measure_reid(model, manifest, split, out=out, bootstrap=bootstrap, seed=seed, batch_size=batch_size, json=json)
+        return
     other_words = wording.load(paraphrases, manifest) if paraphrases is not None else []
     encoder = open_model(model)
     calibration = _calibration_of(encoder, model) if confidence else None
@@ -249,6 +276,44 @@ def run(
             print(f"\n{trust.to_text(reliability)}")
         if swap is not None:
             print(f"\n{swap_to_text(swap)}")
+
+
+def _measure_reid(
+    model: str,
+    manifest: Manifest,
+    split: SplitChoice,
+    *,
+    out: Path | None,
+    bootstrap: int,
+    seed: int,
+    batch_size: int,
+    json: bool,
+) -> None:
+    from onlooker.cli.console import note, progress
+    from onlooker.evaluation.reidentification import measure, to_text
+
+    encoder = open_model(model)
+    with progress("Encoding", len(manifest), unit="pictures") as advance:
+        found = measure(
+            encoder,
+            manifest,
+            bootstrap=bootstrap,
+            seed=seed,
+            batch_size=batch_size,
+            model=_name(model),
+            split=split.value,
+            advance=advance,
+        )
+    for skipped in found.skipped:
+        note(f"skipped {skipped.id}: {skipped.reason}")
+    if out is not None:
+        note(f"wrote {found.save(out)}")
+    if json:
+        from json import dumps
+
+        print(dumps(found.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        print(to_text(found))
 
 
 def open_model(model: str) -> EncoderLike:

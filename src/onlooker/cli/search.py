@@ -125,7 +125,8 @@ def run(
     not what is shown: the top ten of one camera are ten wherever it has seen so many.
 
     A picture finds people who look like the one in it; TEXT beside it says what is to be different. --not pushes back,
-    gently, whoever fits its words. Such queries have no confidence: it is known for descriptions alone.
+    gently, whoever fits its words. The confidence of a picture alone is that the other is the same person, as far as
+    clothes tell; it is a suggestion to look at. Words joined with a picture, and --not, have none.
 
     \b
     Examples:
@@ -158,7 +159,7 @@ def run(
         raise QueryError(f"--top {top} asks for nothing; give 1 or more")
     if sheet is not None and sheet.suffix.lower() != ".png":
         raise ConfigError(f"--sheet {sheet} is no PNG; give a name that ends in .png")
-    _set_threads(threads, many=queries is not None)
+    set_threads(threads, many=queries is not None)
 
     from onlooker.gallery.filters import Filter, parse_moment
 
@@ -171,6 +172,7 @@ def run(
     asked = _asked(text, image or (), like or (), unwanted or (), queries)
 
     from onlooker.gallery.composing import settle, vectors_of
+    from onlooker.gallery.likeness import Likeness
     from onlooker.gallery.search import search
     from onlooker.gallery.store import Gallery
     from onlooker.runtime.calibration import calibration_of
@@ -185,10 +187,13 @@ def run(
         read_only=True,
     ) as opened:
         vectors = vectors_of(asked, encoder, opened, _person_reader(whole=whole, threads=threads))
-        # A composed query has no confidence, so the background is not read for it.
-        calibration = None if all(query.composed for query in asked) else calibration_of(encoder)
+        # Words joined with a picture have no confidence, so the background is not read for them.
+        known = any(query.pictorial or not query.composed for query in asked)
+        calibration = calibration_of(encoder) if known else None
+        likeness = Likeness.of(calibration)
+        judges = [likeness if query.pictorial else None if query.composed else calibration for query in asked]
         wanted = top + max(len(query.sightings) for query in asked)
-        found = search(opened, vectors, wanted, kept, calibration=calibration)
+        found = search(opened, vectors, wanted, kept, calibration=judges)
         answers = [
             (query.label, _with_mended(encoder, query, settle(query, matches, top)))
             for query, matches in zip(asked, found, strict=True)
@@ -197,13 +202,10 @@ def run(
             _print_json(answers, lines=queries is not None)
         else:
             _print_tables(opened, answers)
-        if csv is not None:
-            _write_csv(csv, answers)
-        if sheet is not None:
-            _write_sheets(sheet, opened, answers, numbered=queries is not None)
+        write_tables(opened, answers, csv=csv, sheet=sheet, numbered=queries is not None)
 
 
-def _set_threads(threads: int | None, *, many: bool) -> None:
+def set_threads(threads: int | None, *, many: bool) -> None:
     """Set the threads of the linear algebra, which reads these variables when it is first imported and never again.
 
     One query over a gallery is a product of a matrix and a vector: memory sets its pace, and waking threads for each
@@ -282,7 +284,6 @@ def _print_tables(gallery: Gallery, answers: Sequence[Answer]) -> None:
 
 
 def _print_table(gallery: Gallery, query: str, matches: Sequence[Match]) -> None:
-    from onlooker.gallery.results import to_text
     from onlooker.gallery.search import is_nobody, mended_of
 
     heading = query
@@ -294,13 +295,26 @@ def _print_table(gallery: Gallery, query: str, matches: Sequence[Match]) -> None
         return
     if is_nobody(matches):
         heading += "\nProbably nobody here fits; the nearest are:"
+    print_matches(heading, matches)
+
+
+def print_matches(heading: str, matches: Sequence[Match], *, best: bool = True) -> None:
+    """Print matches as a table, plain for pipes and fitted to the width of a terminal.
+
+    Args:
+        heading: Lines above it.
+        matches: One a row.
+        best: Whether the first row stands out.
+    """
+    from onlooker.gallery.results import to_text
+
     if not sys.stdout.isatty():
         print(f"{heading}\n{to_text(matches)}")
         return
-    _print_rich(heading, matches)
+    _print_rich(heading, matches, best=best)
 
 
-def _print_rich(heading: str, matches: Sequence[Match]) -> None:
+def _print_rich(heading: str, matches: Sequence[Match], *, best: bool) -> None:
     """Print a table that fits itself to the width of the terminal; only there, since rich takes long to import."""
     from rich import box
     from rich.console import Console
@@ -317,7 +331,7 @@ def _print_rich(heading: str, matches: Sequence[Match]) -> None:
         wide = name in ("camera", "file")
         table.add_column(name, justify="right" if right else "left", no_wrap=not wide, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row), style="bold" if row is rows[0] else "")
+        table.add_row(*(Text(cell) for cell in row), style="bold" if best and row is rows[0] else "")
     Console().print(table)
 
 
@@ -330,6 +344,24 @@ def _naming(path: Path) -> Iterator[None]:
         from onlooker.errors import ConfigError
 
         raise ConfigError(f"{path} cannot be written ({error.strerror or error}); give another place") from error
+
+
+def write_tables(
+    gallery: Gallery, answers: Sequence[Answer], *, csv: Path | None, sheet: Path | None, numbered: bool = False
+) -> None:
+    """Write answers as CSV and as contact sheets, where they are asked for.
+
+    Args:
+        gallery: Holds the crops.
+        answers: Queries with their matches.
+        csv: The file, or None.
+        sheet: The picture, or None.
+        numbered: Whether each answer has a picture of its own, with a number in its name.
+    """
+    if csv is not None:
+        _write_csv(csv, answers)
+    if sheet is not None:
+        _write_sheets(sheet, gallery, answers, numbered=numbered)
 
 
 def _write_csv(path: Path, answers: Sequence[Answer]) -> None:

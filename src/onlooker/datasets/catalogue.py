@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from onlooker.datasets.readers import coco, flickr, generic, person_search, street
+from onlooker.datasets.readers import coco, flickr, generic, person_search, reidentification, street
 from onlooker.datasets.reading import Reading, ReadOptions
 from onlooker.errors import ConfigError
 
@@ -23,6 +23,7 @@ class Dataset:
         read: Reads the annotation files of a top folder.
         default_val: How many records go into a validation split that is made here, where the publisher made no split
             at all and the user says nothing; 0 for none.
+        texts: Whether it has texts at all.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Dataset:
     terms: str
     read: Callable[[Path, ReadOptions], Reading]
     default_val: int = 0
+    texts: bool = True
 
 
 _FLICKR_TERMS = "Pictures belong to Flickr users; non-commercial research only: ship no weights trained on them."
@@ -95,6 +97,38 @@ DATASETS: dict[str, Dataset] = {
             "captions.jsonl, crops/",
             "Penn-Fudan, no licence stated: measure with it, ship no weights trained on it, publish no picture.",
             street.read_pedestrians,
+        ),
+        Dataset(
+            "market1501",
+            "Market-1501: 32,217 pictures of 1,501 people from six cameras, no texts",
+            "query/, bounding_box_test/, bounding_box_train/",
+            "Research only, by the terms of its publisher (Tsinghua University).",
+            reidentification.read_market,
+            texts=False,
+        ),
+        Dataset(
+            "dukemtmc-reid",
+            "DukeMTMC-reID: 36,411 pictures of 1,812 people from eight cameras, no texts",
+            "query/, bounding_box_test/, bounding_box_train/",
+            "Withdrawn by its publisher in 2019: compare with older figures only, train and ship nothing.",
+            reidentification.read_duke,
+            texts=False,
+        ),
+        Dataset(
+            "cuhk03-np",
+            "CUHK03, newer protocol: about 14,100 pictures of 1,467 people from two cameras each, no texts",
+            "query/, bounding_box_test/, bounding_box_train/",
+            "Research only, by agreement with the publisher (CUHK).",
+            reidentification.read_cuhk03_np,
+            texts=False,
+        ),
+        Dataset(
+            "cuhk03",
+            "CUHK03 as a folder of pictures, without splits or texts",
+            "images_labeled/ or images_detected/",
+            "Research only, by agreement with the publisher (CUHK).",
+            reidentification.read_cuhk03,
+            texts=False,
         ),
         Dataset(
             "generic",

@@ -22,6 +22,7 @@ FORMAT = 1
 """The manifest format this version writes, and the newest it reads."""
 
 Split = Literal["train", "val", "test"]
+Role = Literal["query", "gallery"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 Pixels = Annotated[float, Field(allow_inf_nan=False)]
@@ -40,6 +41,8 @@ class Record(BaseModel):
         box: The person as (x, y, width, height) in pixels of the upright picture; None means the whole picture.
         mask: A file of garment labels per pixel, as ``file``.
         garments: Garment name to colour names, the leading first; an empty list where the colours are unknown.
+        camera: The camera that saw the person; None where unknown.
+        role: Whether it asks or is asked for, where the dataset says; None where it does not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +56,8 @@ class Record(BaseModel):
     box: tuple[Pixels, Pixels, Pixels, Pixels] | None = None
     mask: str | None = None
     garments: dict[str, list[str]] = {}
+    camera: str | None = None
+    role: Role | None = None
 
     @field_validator("file", "mask")
     @classmethod

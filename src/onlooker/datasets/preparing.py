@@ -118,7 +118,7 @@ def prepare(
         *checks.check_counts(reading),
         *checks.check_ids(reading),
         *checks.check_splits(reading),
-        *checks.check_texts(reading.records, wanted=not options.people),
+        *checks.check_texts(reading.records, wanted=dataset.texts and not options.people),
     ]
     records = reading.records
     pictures = PictureCheck(opened=False)

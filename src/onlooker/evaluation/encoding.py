@@ -135,7 +135,7 @@ def encode(
         wanted = "captions or phrases" if texts == "all" else texts
         other = _other_texts(records)
         raise DataError(f"none of the {len(records)} records of {manifest.dataset} has {wanted}{other}")
-    pictures, kept, skipped = _encode_pictures(encoder, manifest, batch_size, report)
+    pictures, kept, skipped = encode_pictures(encoder, manifest, batch_size, report)
     # The same words give the same vector, and search phrases repeat a lot.
     places = {text: place for place, text in enumerate(dict.fromkeys(text for text, _ in pairs))}
     vectors = _encode_texts(encoder, list(places), batch_size, report)
@@ -163,9 +163,24 @@ def read_crop(manifest: Manifest, record: Record) -> NDArray[np.uint8]:
     return np.ascontiguousarray(cut(sample, sample.box).rgb)
 
 
-def _encode_pictures(
+def encode_pictures(
     encoder: EncoderLike, manifest: Manifest, batch_size: int, report: Advance
 ) -> tuple[NDArray[np.float32], list[int], list[Skipped]]:
+    """Encode the crops of a manifest alone.
+
+    Args:
+        encoder: What turns pictures into vectors.
+        manifest: The records.
+        batch_size: Pictures encoded together, at least 1.
+        report: See ``Advance``.
+
+    Returns:
+        float32 (p, d), L2-normalised, one per readable picture; the record of each; the pictures that were skipped.
+
+    Raises:
+        DataError: If no picture can be read.
+        OnlookerError: As ``encode``.
+    """
     vectors: list[NDArray[np.float32]] = []
     kept: list[int] = []
     skipped: list[Skipped] = []

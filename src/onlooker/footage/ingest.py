@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 
 from onlooker.errors import ConfigError, InputError, PictureError, VideoError
 from onlooker.files import sha256_of
+from onlooker.footage.appearance import describe
 from onlooker.footage.detections import Detector
+from onlooker.footage.motion import MotionGate
 from onlooker.footage.sources import Sources, photo_time
 from onlooker.footage.tracks import Checkpoint, Track, TrackRules, find_tracks
 from onlooker.footage.video import Frame, Video
-from onlooker.footage.views import View, cut, pool, shrink
-from onlooker.gallery.records import Sighting, SourceKey, SourceUpdate
+from onlooker.footage.views import View, cut, shrink
+from onlooker.gallery.records import Sighting, SightingView, SourceKey, SourceUpdate
 from onlooker.gallery.store import Gallery
 from onlooker.runtime.pictures import encode_jpeg, read_picture
 
@@ -257,61 +259,70 @@ class Ingest:
         state = self._gallery.source_state(key)
         stored = 0 if state is None else state.sightings
         advance(start_s / self._every_s)
-        pending = _Pending(self._encoder)
+        pending: list[Sighting] = []
         frames = video.frames(self._every_s, start_s=start_s)
         for item in self._items(frames, advance):
             if isinstance(item, Track):
-                pending.add(item)
+                # As a sighting it is JPEG bytes; the crops themselves are let go.
+                pending.append(self._sighting(path, item))
                 continue
-            stored += self._store_tracks(path, key, pending.take(), stored, resume_s=item.resume_s)
-        self._store_tracks(path, key, pending.take(), stored, resume_s=None)
+            stored += self._store_tracks(path, key, pending, stored, resume_s=item.resume_s)
+            pending = []
+        self._store_tracks(path, key, pending, stored, resume_s=None)
         self.report.videos += 1
         self.report.warnings += video.warnings
 
     def _items(self, frames: Iterator[Frame], advance: Advance) -> Iterator[Track | Checkpoint]:
         if self._detector is None:
-            yield from _whole_frames(frames, advance)
+            yield from _whole_frames(frames, self._encoder, advance)
             return
         yield from find_tracks(
             frames,
             self._detector,
             every_s=self._every_s,
+            encoder=self._encoder,
             rules=self._options.rules,
+            gate=MotionGate,
             on_frame=lambda time_s: advance(1),
         )
 
-    def _store_tracks(
-        self,
-        path: Path,
-        key: SourceKey,
-        tracks: Sequence[tuple[Track, NDArray[np.float32]]],
-        stored: int,
-        *,
-        resume_s: float | None,
-    ) -> int:
-        """Store tracks, and that all before ``resume_s`` (None: all there is) has been looked at."""
-        ordered = sorted(tracks, key=lambda item: (item[0].start_s, item[0].views[0].box))
-        sightings = []
-        for number, (track, vector) in enumerate(ordered, start=stored + 1):
-            view = track.views[0]
-            start = self._options.start
-            sightings.append(
-                Sighting(
-                    camera=key.camera,
-                    source=str(path),
-                    time=None if start is None else start + timedelta(seconds=view.time_s),
-                    time_s=view.time_s,
-                    start_s=track.start_s,
-                    end_s=track.end_s,
-                    box=view.box,
-                    crop=encode_jpeg(view.crop, JPEG_QUALITY),
-                    vector=vector,
-                    score=view.score,
-                    track=None if self._detector is None else number,
-                )
+    def _sighting(self, path: Path, track: Track) -> Sighting:
+        """Make of a track what is stored of it; its number within the source is given when it is stored."""
+        assert track.vector is not None
+        start, view = self._options.start, track.views[0]
+        views = tuple(
+            SightingView(
+                time_s=view.time_s,
+                box=view.box,
+                crop=encode_jpeg(view.crop, JPEG_QUALITY),
+                vector=track.vector if view.vector is None else view.vector,
             )
+            for view in track.views
+        )
+        return Sighting(
+            camera=self._options.camera,
+            source=str(path),
+            time=None if start is None else start + timedelta(seconds=view.time_s),
+            time_s=view.time_s,
+            start_s=track.start_s,
+            end_s=track.end_s,
+            box=view.box,
+            crop=views[0].crop,
+            vector=track.vector,
+            score=view.score,
+            # A whole frame has one look, which its crop and vector are.
+            views=views if self._detector else (),
+        )
+
+    def _store_tracks(
+        self, path: Path, key: SourceKey, sightings: Sequence[Sighting], stored: int, *, resume_s: float | None
+    ) -> int:
+        """Store sightings, and that all before ``resume_s`` (None: all there is) has been looked at."""
+        ordered = sorted(sightings, key=lambda sighting: (sighting.first_s, sighting.box))
+        if self._detector:
+            ordered = [replace(sighting, track=number) for number, sighting in enumerate(ordered, stored + 1)]
         update = SourceUpdate(key=key, name=str(path), complete=resume_s is None, resume_s=resume_s)
-        added = len(self._gallery.commit(update, sightings))
+        added = len(self._gallery.commit(update, ordered))
         self.report.sightings += added
         return added
 
@@ -323,38 +334,6 @@ class _Photo:
     rgb: NDArray[np.uint8]
     time: datetime | None
     views: list[View] = field(default_factory=list)
-
-
-class _Pending:
-    """Ended tracks that are not stored yet: their crops are encoded in batches, after which only the best is kept."""
-
-    def __init__(self, encoder: EncoderLike) -> None:
-        self._encoder = encoder
-        self._raw: list[Track] = []
-        self._done: list[tuple[Track, NDArray[np.float32]]] = []
-
-    def add(self, track: Track) -> None:
-        self._raw.append(track)
-        if sum(len(track.views) for track in self._raw) >= BATCH:
-            self._encode()
-
-    def take(self) -> list[tuple[Track, NDArray[np.float32]]]:
-        """Return all tracks with their vectors, and forget them."""
-        self._encode()
-        done, self._done = self._done, []
-        return done
-
-    def _encode(self) -> None:
-        if not self._raw:
-            return
-        vectors = self._encoder.encode_images([view.crop for track in self._raw for view in track.views], BATCH)
-        begin = 0
-        for track in self._raw:
-            own = vectors[begin : begin + len(track.views)]
-            begin += len(track.views)
-            best = Track(track.start_s, track.end_s, track.detections, track.views[:1])
-            self._done.append((best, pool(own)))
-        self._raw = []
 
 
 class InputUnreadable(InputError):
@@ -373,10 +352,20 @@ def _whole(rgb: NDArray[np.uint8], time_s: float) -> View:
     return View(time_s, (0, 0, width, height), shrink(rgb), 1.0, 1.0)
 
 
-def _whole_frames(frames: Iterator[Frame], advance: Advance) -> Iterator[Track | Checkpoint]:
+def _whole_frames(frames: Iterator[Frame], encoder: EncoderLike, advance: Advance) -> Iterator[Track | Checkpoint]:
     """Give each frame as a track of its own, with a checkpoint before every ``CHECKPOINT_FRAMES``-th."""
+    waiting: list[View] = []
     for number, frame in enumerate(frames):
         if number and number % CHECKPOINT_FRAMES == 0:
+            yield from _described(waiting, encoder)
+            waiting = []
             yield Checkpoint(frame.time_s)
-        yield Track(frame.time_s, frame.time_s, 1, (_whole(frame.rgb, frame.time_s),))
+        waiting.append(_whole(frame.rgb, frame.time_s))
         advance(1)
+    yield from _described(waiting, encoder)
+
+
+def _described(views: Sequence[View], encoder: EncoderLike) -> Iterator[Track]:
+    describe(views, encoder)
+    for view in views:
+        yield Track(view.time_s, view.time_s, 1, (view,), view.vector)

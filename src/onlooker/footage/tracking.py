@@ -116,3 +116,36 @@ def _ns(time_s: float) -> int:
 def _widened(boxes: NDArray[np.float32], part: float) -> NDArray[np.float32]:
     margin = (boxes[:, 2:] - boxes[:, :2]) * np.float32(part)
     return np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], axis=1)
+
+
+SMOOTH_S = 0.6
+"""So long before and after a moment a track's boxes say where the person was at it."""
+
+
+def smoothed(path: NDArray[np.float64], half_s: float = SMOOTH_S) -> NDArray[np.float64]:
+    """Smooth the boxes of a track: a detector's boxes jitter, and grow where two people stand close.
+
+    At each time the middle of the box lies on the straight line fitted to those around it, and its size is their
+    median.
+
+    Args:
+        path: float64 (n, 5), time in seconds and box x0, y0, x1, y1 of each detection, times rising.
+        half_s: How far before and after, in seconds.
+
+    Returns:
+        float64 (n, 5).
+    """
+    times = path[:, 0]
+    middles, sizes = (path[:, 1:3] + path[:, 3:]) / 2, path[:, 3:] - path[:, 1:3]
+    result: NDArray[np.float64] = path.copy()
+    for row, time_s in enumerate(times):
+        near = slice(*np.searchsorted(times, (time_s - half_s - 1e-6, time_s + half_s + 1e-6)))
+        offsets = times[near] - time_s
+        middle = middles[near].mean(axis=0)
+        spread = float(((offsets - offsets.mean()) ** 2).sum())
+        if spread > 0:
+            slope = ((offsets - offsets.mean())[:, None] * middles[near]).sum(axis=0) / spread
+            middle = middle - slope * offsets.mean()
+        size = np.median(sizes[near], axis=0)
+        result[row, 1:3], result[row, 3:] = middle - size / 2, middle + size / 2
+    return result

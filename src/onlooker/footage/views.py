@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,19 +17,26 @@ LARGEST_SIDE = 512
 """Crops are made smaller to at most this height and width in pixels: towers see less than that, and a gallery of a
 million crops has to fit on a disk."""
 GOOD_HEIGHT_PX = 200
-"""A person at least this tall in the frame loses nothing for size."""
 GOOD_SHARPNESS = 1000.0
-"""Variance of the Laplacian (see ``sharpness``) from which a crop counts as sharp. More does not count as better, since
-what gets far above is a sign or a fence before the person."""
-COVER_PENALTY = 0.5
-"""What being wholly within the box of somebody else costs; in proportion to the covered part."""
-CUT_PENALTY = 0.7
-"""What each side at which a person leaves the picture costs."""
+GOOD_CONTRAST = 180.0
+"""A person of this height in the frame, of this sharpness (see ``sharpness``) and with this many grey levels between
+dark and light parts loses nothing. More does not count as better: what is far sharper is a fence before the person."""
+SIZE_LOSS, BLUR_LOSS, DARK_LOSS = 0.052, 0.0115, 0.04
+"""What a view loses for the square of the logarithm of how far it falls short of each."""
+GLARE_LOSS = 0.65
+"""What it loses for the square of the part of its pixels that are burnt out."""
+COVER_LOSS = 0.85
+"""What it loses for the square of the part that lies within somebody else's box."""
+CUT_LOSS = {"above or below": 0.2, "aside": 0.1}
+"""What each edge of the picture costs at which the person leaves it."""
+BURNT_OUT = 250
+LEAST_NOVELTY = 0.02
+"""Vectors nearer to each other than this differ by noise alone."""
 EDGE = 0.004
 """A box this near to an edge of the picture, as a part of its width or height, touches it."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class View:
     """One crop of a person.
 
@@ -38,6 +46,7 @@ class View:
         crop: uint8 (h, w, 3), at most ``LARGEST_SIDE`` a side.
         score: The detector's, 0..1.
         quality: How good a view it is, 0..1.
+        vector: float32 (d,), L2-normalised, once it has been asked for.
     """
 
     time_s: float
@@ -45,6 +54,7 @@ class View:
     crop: NDArray[np.uint8]
     score: float
     quality: float
+    vector: NDArray[np.float32] | None = None
 
 
 def cut(
@@ -71,10 +81,42 @@ def cut(
         return None
     crop = shrink(rgb[top:bottom, left:right])
     near = (x0 <= EDGE * width, y0 <= EDGE * height, x1 >= (1 - EDGE) * width, y1 >= (1 - EDGE) * height)
-    size = min(1.0, (bottom - top) / GOOD_HEIGHT_PX)
-    sharp = min(1.0, sharpness(crop) / GOOD_SHARPNESS)
-    quality = size * sharp * CUT_PENALTY ** sum(near) * (1 - COVER_PENALTY * covered) * score
+    whole = (1 - CUT_LOSS["aside"]) ** sum(near[::2]) * (1 - CUT_LOSS["above or below"]) ** sum(near[1::2])
+    quality = looks(crop, bottom - top) * whole * (1 - COVER_LOSS * covered**2) * (1 + score) / 2
     return View(time_s, (left, top, right - left, bottom - top), crop, score, quality)
+
+
+def looks(crop: NDArray[np.uint8], height_px: int) -> float:
+    """Return how much of a person's look a crop keeps, going by size, sharpness and exposure.
+
+    It estimates the cosine between the vector of the crop and that of a flawless one; the losses were measured on crops
+    degraded on purpose (docs/footage.md).
+
+    Args:
+        crop: uint8 (h, w, 3).
+        height_px: Height of the person in the frame, above 0.
+
+    Returns:
+        0..1.
+    """
+    grey = _grey(crop)
+    dark, light = np.percentile(grey, (5, 95))
+    contrast = max(float(light - dark), 1.0)
+    # Little light makes every edge weak, which is no blur.
+    sharp = max(_variance(grey) * (GOOD_CONTRAST / contrast) ** 2, 1e-3)
+    glare = float((grey >= BURNT_OUT).mean())
+    losses = (
+        SIZE_LOSS * _short(height_px, GOOD_HEIGHT_PX) ** 2,
+        BLUR_LOSS * _short(sharp, GOOD_SHARPNESS) ** 2,
+        DARK_LOSS * _short(contrast, GOOD_CONTRAST) ** 2,
+        GLARE_LOSS * glare**2,
+    )
+    return float(np.prod([max(1 - loss, 0.0) for loss in losses]))
+
+
+def _short(value: float, good: float) -> float:
+    """Return the logarithm of how many times too little a value is, 0 where it is enough."""
+    return max(float(np.log(good / value)), 0.0)
 
 
 def shrink(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -99,11 +141,20 @@ def sharpness(rgb: NDArray[np.uint8], height_px: int = 128) -> float:
     Returns:
         0 for an even area, some hundreds for a blurred person, 1000 to 2500 for a sharp one.
     """
+    return _variance(_grey(rgb, height_px))
+
+
+def _grey(rgb: NDArray[np.uint8], height_px: int = 128) -> NDArray[np.float32]:
+    """Return a crop in grey at a fixed height, float32 (height_px, w), 0..255."""
     width_px = max(3, round(rgb.shape[1] * height_px / rgb.shape[0]))
     grey = Image.fromarray(np.ascontiguousarray(rgb)).convert("L").resize((width_px, height_px), Image.Resampling.BOX)
-    values = np.asarray(grey, dtype=np.float32)
-    middle = values[1:-1, 1:-1]
-    neighbours = values[:-2, 1:-1] + values[2:, 1:-1] + values[1:-1, :-2] + values[1:-1, 2:]
+    return np.asarray(grey, dtype=np.float32)
+
+
+def _variance(grey: NDArray[np.float32]) -> float:
+    """Return the variance of the Laplacian."""
+    middle = grey[1:-1, 1:-1]
+    neighbours = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
     return float(np.var(neighbours - 4 * middle))
 
 
@@ -149,6 +200,18 @@ class TrackViews:
         if other is None or view.quality > other.quality:
             self._slots[slot] = view
 
+    @property
+    def count(self) -> int:
+        """How many views are remembered."""
+        return len(self._slots)
+
+    def go_on(self, later: TrackViews) -> None:
+        """Take what is remembered of somebody who turned out to be the same person, seen later."""
+        detections, end_s, score = self.detections + later.detections, later.end_s, later.best_score
+        for view in sorted(later._slots.values(), key=lambda view: view.time_s):
+            self.add(view.time_s, view.score, view)
+        self.detections, self.end_s, self.best_score = detections, end_s, max(self.best_score, score)
+
     def best(self, count: int) -> list[View]:
         """Return the best views, at most one of each slot.
 
@@ -159,6 +222,30 @@ class TrackViews:
             Views, best first; none where no detection had a crop.
         """
         return sorted(self._slots.values(), key=lambda view: (-view.quality, view.time_s))[:count]
+
+
+def choose(views: Sequence[View], count: int) -> list[View]:
+    """Choose the views that show most of a person: the best, then what is good and looks unlike those chosen before.
+
+    Args:
+        views: Views, the best first; without vectors the best are chosen.
+        count: How many at most.
+
+    Returns:
+        The chosen ones, the best first.
+    """
+    chosen, rest = list(views[:1]), list(views[1:])
+    while rest and len(chosen) < count:
+        following = max(rest, key=lambda view: view.quality * _novelty(view, chosen))
+        chosen.append(following)
+        rest.remove(following)
+    return chosen
+
+
+def _novelty(view: View, chosen: Sequence[View]) -> float:
+    """Return how far a view's vector is from the nearest of those chosen, at least ``LEAST_NOVELTY``; 1 without."""
+    alike = [float(view.vector @ other.vector) for other in chosen if view.vector is not None is not other.vector]
+    return max(1 - max(alike), LEAST_NOVELTY) if alike else 1.0
 
 
 def pool(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -150,8 +150,8 @@ def vectors_of(queries: Sequence[Query], encoder: EncoderLike, gallery: Gallery,
 def settle(query: Query, matches: Matches, top: int) -> Matches:
     """Return the matches of a query as they are shown.
 
-    A sighting that the query names is left out: it would come first, and nobody needs to find it again. A composed
-    query has no confidence: the calibration knows the similarities of descriptions alone.
+    A sighting that the query names is left out: it would come first, and nobody needs to find it again. A query that
+    joins words with pictures, or refuses something, has no confidence: nothing knows its similarities.
 
     Args:
         query: What was asked.
@@ -164,7 +164,10 @@ def settle(query: Query, matches: Matches, top: int) -> Matches:
     if not query.composed:
         return matches.first(top)
     kept = [match for match in matches if match.sighting.id not in query.sightings][:top]
-    return Matches(replace(match, rank=rank, confidence=None) for rank, match in enumerate(kept, start=1))
+    return Matches(
+        replace(match, rank=rank, confidence=match.confidence if query.pictorial else None)
+        for rank, match in enumerate(kept, start=1)
+    )
 
 
 def _vector_of(gallery: Gallery, sighting_id: int) -> Vectors:

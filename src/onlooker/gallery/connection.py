@@ -140,6 +140,8 @@ def connect_for_writing(path: Path, *, create: bool) -> sqlite3.Connection:
                 _check_kind(connection, path)
             else:
                 connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+                # Only now can a file be made one that gives free pages back without being written anew.
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
             # FULL: a commit that returned survives a power cut. secure_delete: deleted people leave no bytes behind.
             connection.execute("PRAGMA synchronous = FULL")

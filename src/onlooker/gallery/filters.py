@@ -105,6 +105,19 @@ class Filter:
             values.append(to_microseconds(self.until))
         return " AND ".join(conditions) or "1", values
 
+    def source_where(self) -> tuple[str, list[str | int]]:
+        """Return the condition of cameras and sources on the row ``o`` of the table ``source``; times do not count."""
+        conditions: list[str] = []
+        values: list[str | int] = []
+        if self.cameras:
+            conditions.append(f"o.camera_id IN (SELECT id FROM camera WHERE name IN ({_marks(self.cameras)}))")
+            values.extend(self.cameras)
+        if self.sources:
+            conditions.append(f"({' OR '.join([_SOURCE] * len(self.sources))})")
+            for source in self.sources:
+                values.extend((source, f"/{source}", f"/{source}"))
+        return " AND ".join(conditions) or "1", values
+
     def check(self, connection: sqlite3.Connection) -> None:
         """Make sure that every camera and source named is known to the gallery.
 

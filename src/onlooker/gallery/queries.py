@@ -50,6 +50,11 @@ class Query:
         return self.shown or bool(self.unwanted)
 
     @property
+    def pictorial(self) -> bool:
+        """Whether it is pictures or sightings of the person and nothing else."""
+        return self.shown and not self.text and not self.unwanted
+
+    @property
     def label(self) -> str:
         """The query in one line, for people; a text alone stands as it is."""
         parts = [f"like {path.name}" for path in self.pictures]

@@ -41,6 +41,27 @@ def from_microseconds(time_us: int) -> datetime:
     return EPOCH + time_us * MICROSECOND
 
 
+MOST_VIEWS = 3
+"""Views of one sighting that a gallery keeps; more add bytes and hardly a new side of the person."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SightingView:
+    """One of the few looks at a person that are kept of a track.
+
+    Attributes:
+        time_s: Seconds from the start of the video; None for a photo.
+        box: x, y, width, height of the crop in pixels of the upright picture or frame.
+        crop: The crop as JPEG bytes.
+        vector: float32 (d,), of this crop alone; not zero.
+    """
+
+    time_s: float | None
+    box: Box
+    crop: bytes
+    vector: NDArray[np.float32]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sighting:
     """One person seen once: a track of a video, or one person of a photo.
@@ -57,6 +78,9 @@ class Sighting:
         score: The detector's confidence, 0 to 1.
         track: The track's number within its source; None for a photo.
         start_s: Seconds from the start of the video to the start of the track; ``time_s`` where None.
+        views: The kept looks at the person, at most ``MOST_VIEWS``, the best first: it has the box and the crop of the
+            sighting itself, which are stored once. Empty where only ``crop`` is kept. The scan looks at ``vector``
+            alone.
     """
 
     camera: str
@@ -70,6 +94,7 @@ class Sighting:
     score: float
     track: int | None = None
     start_s: float | None = None
+    views: tuple[SightingView, ...] = ()
 
     def __post_init__(self) -> None:
         if self.box[2] < 1 or self.box[3] < 1:
@@ -82,6 +107,25 @@ class Sighting:
             raise GalleryError(
                 f"a sighting in {self.source} has start, time and end {start_s}, {self.time_s}, {self.end_s} s; "
                 "give finite seconds in this order"
+            )
+        self._check_views()
+
+    def _check_views(self) -> None:
+        if len(self.views) > MOST_VIEWS:
+            raise GalleryError(
+                f"a sighting in {self.source} has {len(self.views)} views; give the best {MOST_VIEWS} at most"
+            )
+        for view in self.views:
+            if view.box[2] < 1 or view.box[3] < 1 or not view.crop:
+                raise GalleryError(f"a view of a sighting in {self.source} has no crop or the empty box {view.box}")
+            if view.time_s is not None and not math.isfinite(view.time_s):
+                raise GalleryError(
+                    f"a view of a sighting in {self.source} has the time {view.time_s} s; give a finite one"
+                )
+        if self.views and (self.views[0].crop, self.views[0].box) != (self.crop, self.box):
+            raise GalleryError(
+                f"the first view of a sighting in {self.source} is another than its own crop; put the best view first "
+                "and take crop and box from it"
             )
 
     @property

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from onlooker.files import replacing
+from onlooker.gallery.records import StoredSighting
 from onlooker.gallery.search import Match, mended_of, nobody_of
 
 CSV_COLUMNS = (
@@ -52,7 +53,7 @@ def answer_of(query: str, matches: Sequence[Match]) -> dict[str, Any]:
             "threshold": _rounded(nobody.threshold),
             "verdict": nobody.verdict,
         },
-        "matches": [_match_of(match) for match in matches],
+        "matches": [match_of(match) for match in matches],
     }
 
 
@@ -60,12 +61,19 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, DIGITS)
 
 
-def _match_of(match: Match) -> dict[str, Any]:
-    sighting = match.sighting
+def match_of(match: Match) -> dict[str, Any]:
+    """Return one match as it stands in JSON; see ``answer_of``."""
     return {
         "rank": match.rank,
         "similarity": round(match.similarity, DIGITS),
         "confidence": _rounded(match.confidence),
+        **sighting_of(match.sighting),
+    }
+
+
+def sighting_of(sighting: StoredSighting) -> dict[str, Any]:
+    """Return one sighting as it stands in JSON; see ``answer_of``."""
+    return {
         "sighting": sighting.id,
         "camera": sighting.camera,
         "source": sighting.source,
@@ -97,7 +105,7 @@ def write_csv(path: Path, answers: Iterable[Answer]) -> None:
         writer.writeheader()
         for query, matches in answers:
             for match in matches:
-                row = _match_of(match)
+                row = match_of(match)
                 row |= zip(("x", "y", "width", "height"), row.pop("box"), strict=True)
                 row |= {"query": query, "image": file_name(match.sighting.source)}
                 writer.writerow(row)

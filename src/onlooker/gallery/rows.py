@@ -8,13 +8,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
 from onlooker.errors import QueryError
 from onlooker.gallery.records import (
     CameraCount,
     Sighting,
+    SightingView,
     SourceKey,
     SourceUpdate,
     StoredSighting,
+    decode_vectors,
     from_microseconds,
     to_microseconds,
 )
@@ -65,27 +69,65 @@ def next_change(connection: sqlite3.Connection) -> int:
 
 
 def insert(
-    connection: sqlite3.Connection, source: int, camera: int, change: int, sighting: Sighting, vectors: Sequence[bytes]
+    connection: sqlite3.Connection,
+    source: int,
+    camera: int,
+    change: int,
+    sighting: Sighting,
+    vectors: Sequence[bytes],
+    views: Sequence[bytes] = (),
 ) -> int:
-    """Write one sighting with its crop and vector blobs, and return its id."""
+    """Write one sighting with its crops, its vector blobs and those of its views, and return its id."""
+    now_us = time.time_ns() // 1000
     time_us = None if sighting.time is None else to_microseconds(sighting.time)
+    # A camera whose clock was ahead must not keep people longer than the others do.
+    aged_us = now_us if time_us is None else min(time_us, now_us)
+    pictures = [sighting.crop, *(view.crop for view in sighting.views[1:])]
+    size = sum(len(blob) for blob in (*pictures, *vectors, *views))
     x, y, width, height = sighting.box
     (sighting_id,) = connection.execute(
         """
         INSERT INTO sighting (source_id, camera_id, time_us, time_s, start_s, end_s, x, y, width, height, score, track,
-                              change)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
+                              change, aged_us, bytes)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id
         """,
         (
             *(source, camera, time_us, sighting.time_s, sighting.first_s, sighting.end_s),
-            *(x, y, width, height, sighting.score, sighting.track, change),
+            *(x, y, width, height, sighting.score, sighting.track, change, aged_us, size),
         ),
     ).fetchone()
     connection.execute("INSERT INTO crop (sighting_id, jpeg) VALUES (?, ?)", (sighting_id, sighting.crop))
     connection.executemany(
         "INSERT INTO vector (sighting_id, value) VALUES (?, ?)", [(sighting_id, blob) for blob in vectors]
     )
+    connection.executemany(
+        "INSERT INTO view (sighting_id, time_s, x, y, width, height, value, jpeg) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (sighting_id, view.time_s, *view.box, blob, view.crop if number else None)
+            for number, (view, blob) in enumerate(zip(sighting.views, views, strict=True))
+        ],
+    )
     return int(sighting_id)
+
+
+def read_sighting_views(connection: sqlite3.Connection, sighting_id: int, dimension: int) -> list[SightingView]:
+    """Return the views of a sighting, the best first; none where only its crop is kept."""
+    found = connection.execute(
+        """
+        SELECT v.time_s, v.x, v.y, v.width, v.height, coalesce(v.jpeg, c.jpeg), v.value
+        FROM view v JOIN crop c ON c.sighting_id = v.sighting_id WHERE v.sighting_id = ? ORDER BY v.id
+        """,
+        (sighting_id,),
+    ).fetchall()
+    return [
+        SightingView(
+            time_s=time_s,
+            box=(x, y, width, height),
+            crop=bytes(jpeg),
+            vector=decode_vectors([value], dimension)[0].astype(np.float32),
+        )
+        for time_s, x, y, width, height, jpeg, value in found
+    ]
 
 
 def delete(connection: sqlite3.Connection, ids: Sequence[int]) -> int:
@@ -101,6 +143,18 @@ def delete(connection: sqlite3.Connection, ids: Sequence[int]) -> int:
     return removed
 
 
+def bar(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
+    """See to it that recordings not yet read to their end are not gone on with where sightings were seen."""
+    for sighting_id in ids:
+        connection.execute(
+            """
+            UPDATE source SET barrier_s = max(coalesce(barrier_s, 0), coalesce(s.end_s, s.time_s, 0))
+            FROM sighting s WHERE s.id = ? AND source.id = s.source_id AND source.complete = 0
+            """,
+            (sighting_id,),
+        )
+
+
 def fix_point(connection: sqlite3.Connection, source: int, resume_s: float) -> float:
     """Return the largest time at or before ``resume_s``, in seconds, that no stored track of a source crosses."""
     start_s = resume_s
@@ -112,6 +166,20 @@ def fix_point(connection: sqlite3.Connection, source: int, resume_s: float) -> f
         if earliest_s is None or earliest_s >= start_s:
             return start_s
         start_s = float(earliest_s)
+
+
+def barrier_of(connection: sqlite3.Connection, source: int) -> float | None:
+    """Return the time at or before which a recording must not be looked at again; None where there is none."""
+    (barrier_s,) = connection.execute("SELECT barrier_s FROM source WHERE id = ?", (source,)).fetchone()
+    return None if barrier_s is None else float(barrier_s)
+
+
+def beginning_from(connection: sqlite3.Connection, source: int, start_s: float) -> list[int]:
+    """Return the sightings of a source whose track begins at or after a time."""
+    found = connection.execute(
+        "SELECT id FROM sighting WHERE source_id = ? AND coalesce(start_s, 0) >= ?", (source, start_s)
+    ).fetchall()
+    return [sighting_id for (sighting_id,) in found]
 
 
 def ending_from(connection: sqlite3.Connection, source: int, start_s: float) -> list[int]:

@@ -88,7 +88,65 @@ def m001_sightings(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-STEPS: tuple[Step, ...] = (m001_sightings,)
+def m002_views(connection: sqlite3.Connection) -> None:
+    """Add the further views of a sighting, and what deletion by age, by size and by wish needs to know.
+
+    The best view of a sighting has no picture of its own in ``view``: it is the one in ``crop``. ``aged_us`` is the
+    time that a sighting's age counts from, for those that nobody knows the time of as well. Triggers keep
+    ``camera.bytes`` equal to the sum of ``sighting.bytes``, so that nobody has to add up a million rows to see whether
+    a camera is over its limit. Of a recording that is not read to its end, nothing at or before ``barrier_s`` is
+    looked at again: somebody was seen there who is to be forgotten. ``meta`` knows up to which deletion,
+    and when, the unused space of the file was last wiped.
+    """
+    for statement in (
+        "ALTER TABLE meta ADD COLUMN scrubbed_change INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE meta ADD COLUMN scrubbed_us INTEGER NOT NULL DEFAULT 0",
+        """
+        CREATE TABLE view (
+            id INTEGER PRIMARY KEY,
+            sighting_id INTEGER NOT NULL REFERENCES sighting (id) ON DELETE CASCADE,
+            time_s REAL,
+            x INTEGER NOT NULL,
+            y INTEGER NOT NULL,
+            width INTEGER NOT NULL,
+            height INTEGER NOT NULL,
+            value BLOB NOT NULL,
+            jpeg BLOB
+        ) STRICT
+        """,
+        "CREATE INDEX view_by_sighting ON view (sighting_id)",
+        "ALTER TABLE source ADD COLUMN barrier_s REAL",
+        "ALTER TABLE sighting ADD COLUMN aged_us INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE sighting ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE camera ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0",
+        """
+        UPDATE sighting SET
+            aged_us = min(
+                coalesce(time_us, (SELECT updated_us FROM source WHERE source.id = source_id)),
+                (SELECT updated_us FROM source WHERE source.id = source_id)
+            ),
+            bytes = (SELECT length(jpeg) FROM crop WHERE crop.sighting_id = sighting.id)
+                + (SELECT sum(length(value)) FROM vector WHERE vector.sighting_id = sighting.id)
+        """,
+        """
+        UPDATE camera SET bytes = (SELECT coalesce(sum(s.bytes), 0) FROM sighting s WHERE s.camera_id = camera.id)
+        """,
+        "CREATE INDEX sighting_by_age ON sighting (camera_id, aged_us)",
+        """
+        CREATE TRIGGER sighting_added AFTER INSERT ON sighting BEGIN
+            UPDATE camera SET bytes = bytes + NEW.bytes WHERE id = NEW.camera_id;
+        END
+        """,
+        """
+        CREATE TRIGGER sighting_deleted AFTER DELETE ON sighting BEGIN
+            UPDATE camera SET bytes = bytes - OLD.bytes WHERE id = OLD.camera_id;
+        END
+        """,
+    ):
+        connection.execute(statement)
+
+
+STEPS: tuple[Step, ...] = (m001_sightings, m002_views)
 """Every step, in order; a step that has been in a release is never changed, only followed."""
 
 

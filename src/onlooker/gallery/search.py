@@ -89,7 +89,7 @@ def search(
     kept: Filter | None = None,
     *,
     scan: VectorScan | None = None,
-    calibration: Judge | None = None,
+    calibration: Judge | Sequence[Judge | None] | None = None,
 ) -> list[Matches]:
     """Find the sightings nearest to each query among those that pass a filter.
 
@@ -102,7 +102,9 @@ def search(
         top: How many matches at most for each query, from 1.
         kept: Which sightings may match; all where None.
         scan: Vectors of the whole gallery held in memory by a process that searches again and again.
-        calibration: Of the bundle the vectors are from, if it has one; it is of descriptions, so the vectors must be.
+        calibration: Of the bundle the vectors are from, if it has one, and of their kind: descriptions
+            (``onlooker.runtime.calibration``) or pictures (``onlooker.gallery.likeness``). One for all queries, or one,
+            or None, for each.
 
     Returns:
         The matches of each query, best first, each sighting at most once; none where no sighting passes the filter.
@@ -119,7 +121,9 @@ def search(
             )
         kept.check(connection)
         # How sure a match is depends on the others, those not asked for included.
-        depth = top if calibration is None else max(top, DEPTH)
+        judges: Sequence[Judge | None]
+        judges = calibration if isinstance(calibration, Sequence) else [calibration] * len(vectors)
+        depth = max(top, DEPTH) if any(judge is not None for judge in judges) else top
         allowed = None
         if scan is None:
             scan = VectorScan.load(gallery, kept, faiss_rows=ONE_SHOT_FAISS_ROWS)
@@ -128,11 +132,12 @@ def search(
             allowed = read_ids(connection, kept) if kept else None
         searched = len(scan) if allowed is None else len(allowed)
         answers = []
-        for query, (ids, similarities) in zip(vectors, scan.top(vectors, depth, allowed), strict=True):
+        found = scan.top(vectors, depth, allowed)
+        for query, judge, (ids, similarities) in zip(vectors, judges, found, strict=True):
             confidences: Sequence[float | None] = [None] * len(ids)
             nobody = None
-            if calibration is not None and len(ids):
-                judged, nobody = calibration.judge(query, similarities, scan.nearest_views(query, ids), searched)
+            if judge is not None and len(ids):
+                judged, nobody = judge.judge(query, similarities, scan.nearest_views(query, ids), searched)
                 confidences = judged.tolist()
             sightings = gallery.sightings(ids[:top].tolist())
             shown = zip(similarities[:top].tolist(), confidences[:top], sightings, strict=True)

@@ -6,10 +6,12 @@ One writer and any number of readers, in any number of processes, may have the s
 from __future__ import annotations
 
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 
@@ -19,21 +21,55 @@ from numpy.typing import NDArray
 from onlooker import __version__
 from onlooker.errors import GalleryError, QueryError
 from onlooker.gallery import rows
-from onlooker.gallery.connection import connect_for_reading, connect_for_writing, plain_errors, transaction
+from onlooker.gallery.connection import (
+    BUSY_TIMEOUT_S,
+    connect_for_reading,
+    connect_for_writing,
+    plain_errors,
+    transaction,
+)
 from onlooker.gallery.filters import Filter
 from onlooker.gallery.records import (
+    MICROSECOND,
     CameraCount,
     Changes,
     GalleryInfo,
     Sighting,
+    SightingView,
     SourceKey,
     SourceState,
     SourceUpdate,
     StoredSighting,
     encode_vectors,
     from_microseconds,
+    to_microseconds,
 )
+from onlooker.gallery.scrubbing import scrub
 from onlooker.gallery.vectors import read_change, read_changes, read_vectors
+
+LOG_PATIENCE_MS = 250
+"""How long one attempt to cut the log waits for readers; writers wait as long."""
+
+LOG_RETRY_S = 0.25
+"""Pause between two attempts, in which writers get their turn."""
+
+INCREMENTAL = 2
+"""SQLite's number for files that can give free pages back piece by piece."""
+
+GIVE_BACK_PAGES = 512
+"""Pages given back in one transaction: 4 MB."""
+
+KEPT_FREE = 0.1
+"""Part of the file that may be free pages."""
+
+SCRUB_PAGES = 4096
+"""Pages wiped while writers wait: 32 MB, some tenths of a second on an edge computer."""
+
+SCRUB_MISSES = 50
+"""So often a writer may come in between before a scrub gives up."""
+
+SCRUB_EVERY = timedelta(days=1)
+"""How often retention lets the whole file be read to wipe it."""
 
 
 class Gallery:
@@ -51,6 +87,8 @@ class Gallery:
         self.info = info
         self._connection = connection
         self._lock = threading.RLock()
+        # Whoever wrote before may have been killed before the log was cut.
+        self._log_is_clean = False
 
     @classmethod
     def open(
@@ -122,9 +160,17 @@ class Gallery:
                     self._connection.execute("ROLLBACK")
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection for changes that are all kept, or none of them."""
         with self._lock, plain_errors(self.path), transaction(self._connection):
             yield self._connection
+
+    @contextmanager
+    def deleting(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection for a deletion, after which the log is to be erased."""
+        with self.writing() as connection:
+            self._log_is_clean = False
+            yield connection
 
     # Sources: what has been read, and how far
 
@@ -146,7 +192,8 @@ class Gallery:
 
         Args:
             source: The source and its new state.
-            sightings: New sightings of that source; vectors (d,) or (m, d), which are L2-normalised here.
+            sightings: New sightings of that source; vectors (d,) or (m, d), which are L2-normalised here, as are those
+                of their views.
 
         Returns:
             The ids of the new sightings, ascending; empty where the source was complete before.
@@ -155,22 +202,27 @@ class Gallery:
             GalleryError: A sighting of another camera or source, a vector that does not fit, or a file that cannot be
                 written.
         """
-        blobs = [encode_vectors(sighting.vector, self.info.dimension, sighting.source) for sighting in sightings]
+        dimension = self.info.dimension
+        blobs = [encode_vectors(sighting.vector, dimension, sighting.source) for sighting in sightings]
+        views = [
+            [encode_vectors(view.vector, dimension, sighting.source)[0] for view in sighting.views]
+            for sighting in sightings
+        ]
         for sighting in sightings:
             if (sighting.camera, sighting.source) != (source.key.camera, source.name):
                 raise GalleryError(
                     f"a sighting of camera {sighting.camera}, source {sighting.source} cannot be stored under "
                     f"camera {source.key.camera}, source {source.name}; commit each source on its own"
                 )
-        with self._writing() as connection:
+        with self.writing() as connection:
             camera = rows.camera_id(connection, source.key.camera)
             source_id = rows.update_source(connection, camera, source)
             if source_id is None or not sightings:
                 return []
             change = rows.next_change(connection)
             return [
-                rows.insert(connection, source_id, camera, change, sighting, vectors)
-                for sighting, vectors in zip(sightings, blobs, strict=True)
+                rows.insert(connection, source_id, camera, change, sighting, vectors, looks)
+                for sighting, vectors, looks in zip(sightings, blobs, views, strict=True)
             ]
 
     def rewind(self, key: SourceKey) -> float:
@@ -178,6 +230,8 @@ class Gallery:
 
         The start r is the largest time at or before ``resume_s`` that no stored track crosses: a track that ends at or
         after r would be cut in two there, so it is deleted and r moves back to its start, until nothing moves any more.
+        It does not move back behind the end of a sighting that was deleted on purpose: who was to be forgotten would be
+        found again. Tracks that cross such a barrier stay as they are.
 
         Args:
             key: The source.
@@ -188,7 +242,7 @@ class Gallery:
         Raises:
             GalleryError: The source is complete, so there is nothing to go on with.
         """
-        with self._writing() as connection:
+        with self.deleting() as connection:
             found = rows.find_source(connection, key)
             if found is None:
                 return 0.0
@@ -196,9 +250,15 @@ class Gallery:
             if complete:
                 raise GalleryError(f"the source {name} has been read to its end; there is nothing to resume")
             start_s = rows.fix_point(connection, source_id, resume_s or 0.0)
-            rows.delete(connection, rows.ending_from(connection, source_id, start_s))
+            barrier_s = rows.barrier_of(connection, source_id)
+            if barrier_s is None or barrier_s <= start_s:
+                found_again = rows.ending_from(connection, source_id, start_s)
+            else:
+                start_s = barrier_s
+                found_again = rows.beginning_from(connection, source_id, start_s)
+            rows.delete(connection, found_again)
             connection.execute("UPDATE source SET resume_s = ? WHERE id = ?", (start_s, source_id))
-        self._erase_log()
+        self.erase_log()
         return start_s
 
     def remove(self, ids: Sequence[int]) -> int:
@@ -210,18 +270,122 @@ class Gallery:
         Returns:
             How many were deleted.
         """
-        with self._writing() as connection:
+        with self.deleting() as connection:
+            rows.bar(connection, ids)
             removed = rows.delete(connection, ids)
-        self._erase_log()
+        self.erase_log()
         return removed
 
-    def _erase_log(self) -> None:
+    @property
+    def log_is_clean(self) -> bool:
+        """Whether the log has been cut since this object last deleted anything."""
+        return self._log_is_clean
+
+    def erase_log(self, wait_s: float = 0.0) -> bool:
         """Fold the log into the file and cut it to nothing, since old pages in it still hold what was deleted.
 
-        A reader in the middle of a read puts this off until a later checkpoint; that is no error.
+        Somebody who is in the middle of reading needs the log as it is. Waiting for that in one go would keep writers
+        out all the while, so it is tried again and again, each time for a moment.
+
+        Args:
+            wait_s: How long to go on trying; once where 0.
+
+        Returns:
+            Whether the log is empty now; otherwise a later deletion does it, or whoever closes the gallery last.
         """
+        deadline = time.monotonic() + wait_s
+        while not self._cut_log():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(LOG_RETRY_S)
+        return True
+
+    def _cut_log(self) -> bool:
         with self._lock, plain_errors(self.path):
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            connection = self._connection
+            connection.execute(f"PRAGMA busy_timeout = {LOG_PATIENCE_MS}")
+            try:
+                busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_S * 1000)}")
+            self._log_is_clean = not busy
+        return not busy
+
+    def scrub(self, wait_s: float = 0.0) -> bool:
+        """Wipe the copies of rows that SQLite has left in unused space, all through the file, and erase the log.
+
+        Reads the whole file once. Readers go on; writers wait for one stretch of ``SCRUB_PAGES`` at a time.
+
+        Args:
+            wait_s: How long to go on trying while somebody is reading; once where 0.
+
+        Returns:
+            Whether it was done to the end.
+        """
+        deadline = time.monotonic() + wait_s
+        # Over a connection of its own, whose commits tell all others that the pages they remember may be old: one of
+        # them written again would bring back what was wiped.
+        with closing(connect_for_writing(self.path, create=False)) as connection, self._lock, plain_errors(self.path):
+            (change,) = connection.execute("SELECT change FROM meta").fetchone()
+            first, missed = 1, 0
+            while first <= int(connection.execute("PRAGMA page_count").fetchone()[0]):
+                if missed > SCRUB_MISSES or not self.erase_log(max(0.0, deadline - time.monotonic())):
+                    return False
+                with transaction(connection):
+                    if self._log_bytes():
+                        # Somebody has written in between.
+                        missed += 1
+                        continue
+                    if not scrub(self.path, first, SCRUB_PAGES):
+                        raise GalleryError(
+                            f"the unused space of {self.path} cannot be wiped; check the permissions of the file and "
+                            f"that {sys.executable} can be run"
+                        )
+                    connection.execute("UPDATE meta SET change = change")
+                first += SCRUB_PAGES
+            with transaction(connection):
+                connection.execute(
+                    "UPDATE meta SET scrubbed_change = ?, scrubbed_us = ?", (change, time.time_ns() // 1000)
+                )
+        return self.erase_log(max(0.0, deadline - time.monotonic()))
+
+    def scrub_is_due(self, now: datetime) -> bool:
+        """Say whether something was deleted since the last scrub, and that was ``SCRUB_EVERY`` ago or longer."""
+        with self.reading() as connection:
+            done, scrubbed_us = connection.execute("SELECT scrubbed_change, scrubbed_us FROM meta").fetchone()
+            if abs(to_microseconds(now) - scrubbed_us) < SCRUB_EVERY // MICROSECOND:
+                return False
+            found = connection.execute("SELECT 1 FROM removed WHERE change > ? LIMIT 1", (done,)).fetchone()
+        return found is not None
+
+    def _log_bytes(self) -> int:
+        log = self.path.with_name(self.path.name + "-wal")
+        return log.stat().st_size if log.exists() else 0
+
+    def give_back(self) -> int:
+        """Give free pages at the end of the file back to the disk, a few megabytes at a time.
+
+        A tenth of the file stays free for what comes next: retention would otherwise shrink the file and ingest let it
+        grow again all the time. A file of the first format cannot shrink; its free pages are used again.
+
+        Returns:
+            How many bytes the file has become smaller by.
+        """
+        given = 0
+        with self._lock, plain_errors(self.path):
+            if self._connection.execute("PRAGMA auto_vacuum").fetchone()[0] != INCREMENTAL:
+                return 0
+            while True:
+                page, pages, free = (
+                    int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
+                    for name in ("page_size", "page_count", "freelist_count")
+                )
+                step = min(GIVE_BACK_PAGES, free - int(pages * KEPT_FREE))
+                if step <= 0:
+                    return given
+                self._connection.execute(f"PRAGMA incremental_vacuum({step})").fetchall()
+                self._log_is_clean = False
+                given += step * page
 
     # Vectors, for the scan
 
@@ -292,6 +456,16 @@ class Gallery:
             raise QueryError(f"there is no sighting {sighting_id} in {self.path}; search again")
         return bytes(row[0])
 
+    def views(self, sighting_id: int) -> list[SightingView]:
+        """Return the kept views of a sighting, the best first; none where only its crop is kept.
+
+        Raises:
+            QueryError: No such sighting.
+        """
+        with self.reading() as connection:
+            rows.read_sighting(connection, sighting_id)
+            return rows.read_sighting_views(connection, sighting_id, self.info.dimension)
+
 
 def _write_info(
     connection: sqlite3.Connection,
@@ -308,7 +482,11 @@ def _write_info(
             raise GalleryError(f"the new gallery {path} needs a bundle; give encoder_id and dimension")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         connection.execute(
-            "INSERT INTO meta VALUES (1, ?, ?, ?, ?, ?, ?, 0)",
+            """
+            INSERT INTO meta (only_row, schema_version, encoder_id, bundle_name, dimension, created_us,
+                              onlooker_version, change)
+            VALUES (1, ?, ?, ?, ?, ?, ?, 0)
+            """,
             (version, encoder_id, bundle_name or encoder_id[:12], dimension, time.time_ns() // 1000, __version__),
         )
 

@@ -76,10 +76,10 @@ def start_session(path: Path, choice: Choice, threads: int | None, *, advice: st
             session = onnxruntime.InferenceSession(
                 str(path), sess_options=options, providers=providers, enable_fallback=0
             )
-        except _runtime_errors() as error:
+        except runtime_errors() as error:
             if name == "CPUExecutionProvider":
-                raise BundleError(f"{path} cannot be loaded ({_first_line(error)}); {advice}") from error
-            reason = _first_line(error)
+                raise BundleError(f"{path} cannot be loaded ({first_line(error)}); {advice}") from error
+            reason = first_line(error)
         else:
             # The runtime drops a provider that does not start without raising; only this list tells.
             if session.get_providers()[0] == name:
@@ -123,7 +123,7 @@ class Tower:
         """
         self.path = path
         self.dimension = dimension
-        self._errors = _runtime_errors()
+        self._errors = runtime_errors()
         started = start_session(
             path, choice, threads, advice="make the bundle again or copy it again", optimise=optimise
         )
@@ -145,7 +145,7 @@ class Tower:
         try:
             (raw,) = self._session.run([OUTPUT], dict(feed))
         except self._errors as error:
-            reason = _first_line(error)
+            reason = first_line(error)
             raise BundleError(f"{self.path} fails while running ({reason}); make the bundle again") from error
         vectors = np.asarray(raw, dtype=np.float32)
         wanted = (len(next(iter(feed.values()))), self.dimension)
@@ -173,7 +173,7 @@ class Tower:
             )
 
 
-def _runtime_errors() -> tuple[type[Exception], ...]:
+def runtime_errors() -> tuple[type[Exception], ...]:
     """Return what ONNX Runtime raises: its classes share no base but Exception, and differ between versions."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
@@ -181,5 +181,6 @@ def _runtime_errors() -> tuple[type[Exception], ...]:
     return (*own, RuntimeError, ValueError)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text, of at most 300 characters."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -131,6 +131,10 @@ def test_the_catalogue_is_complete() -> None:
         "coco",
         "street",
         "pedestrians",
+        "market1501",
+        "dukemtmc-reid",
+        "cuhk03-np",
+        "cuhk03",
         "generic",
     ]
     for name, dataset in DATASETS.items():

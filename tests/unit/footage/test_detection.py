@@ -114,12 +114,26 @@ def test_a_union_keeps_what_either_finds_and_the_better_of_doubles() -> None:
     first = Fixed([(0, 0, 10, 20), (50, 0, 60, 20)], [0.6, 0.9])
     second = Fixed([(1, 0, 10, 20), (80, 0, 90, 20)], [0.8, 0.5])
     found = UnionDetector([first, second]).detect(np.zeros((30, 100, 3), np.uint8))
-    assert found.boxes[:, 0].tolist() == [50, 1, 80]
+    # Boxes of different detectors that mean one person become their mean.
+    assert found.boxes[:, 0].tolist() == [50, 0.5, 80]
     assert found.scores == pytest.approx([0.9, 0.8, 0.5])
+    weighted = UnionDetector([first, second], weights=(1, 3)).detect(np.zeros((30, 100, 3), np.uint8))
+    assert weighted.boxes[:, 0].tolist() == [50, 0.75, 80]
+
+
+def test_boxes_of_one_detector_are_never_averaged_and_nor_are_those_that_share_little() -> None:
+    first = Fixed([(0, 0, 10, 20), (2, 0, 12, 20)], [0.9, 0.6])
+    second = Fixed([(6, 0, 16, 20)], [0.5])
+    found = UnionDetector([first, second], overlap=0.7).detect(np.zeros((30, 100, 3), np.uint8))
+    assert found.boxes[:, 0].tolist() == [0, 2, 6]
+    nobody = Fixed([], [])
+    assert len(UnionDetector([nobody, nobody]).detect(np.zeros((30, 100, 3), np.uint8))) == 0
 
 
 def test_what_cannot_be_a_detector_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no detector 'yolo'; choose one of: union, openimages, ssdlite"):
+    with pytest.raises(
+        ConfigError, match="no detector 'yolo'; choose one of: union, openimages, ssdlite, or give an ONNX file"
+    ):
         load_detector("yolo")
     for threshold in (0.0, -1.0, 1.5):
         with pytest.raises(ConfigError, match="threshold is above 0 and at most 1"):

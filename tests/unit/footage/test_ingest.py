@@ -77,6 +77,11 @@ def test_the_people_of_a_video_can_be_found(tmp_path: Path, video: Path) -> None
             assert crop.shape[:2] == (height, width)
             assert person.x_px - 3 <= x <= person.x_px + 8 * 4 + 3
         tracks = [gallery.sighting(number).track for number in range(1, 5)]
+        for number in range(1, 5):
+            views = gallery.views(number)
+            assert 1 <= len(views) <= 3
+            assert (views[0].crop, views[0].box) == (gallery.crop(number), gallery.sighting(number).box)
+            assert all(view.time_s is not None and np.isfinite(view.vector).all() for view in views)
     assert tracks == [1, 2, 3, 4]
 
 
@@ -226,7 +231,7 @@ def test_an_interrupted_source_is_not_complete(tmp_path: Path, video: Path) -> N
         state = gallery.source_state(SourceKey(sha256_of(video), "default"))
     assert state is not None
     assert not state.complete
-    assert state.resume_s == pytest.approx(7.4)
+    assert state.resume_s == pytest.approx(8.2)
     assert state.sightings == 2
 
 
@@ -236,10 +241,12 @@ class Unsure(BlockDetector):
         return Detections(found.boxes, np.full(len(found), 0.51, np.float32))
 
 
-def test_in_a_photo_the_detector_has_to_be_surer(tmp_path: Path) -> None:
+def test_how_sure_the_detector_has_to_be_in_a_photo_is_a_rule(tmp_path: Path) -> None:
     path = photo_of(tmp_path / "a.png", Painted(0, 0, RED, BLUE))
-    report = ingest(tmp_path / "g.db", path, detector=Unsure())
-    assert (report.photos, report.sightings) == (1, 0)
+    for least, found in ((0.55, 0), (0.5, 1)):
+        options = IngestOptions(rules=TrackRules(least_photo_score=least))
+        report = ingest(tmp_path / f"{least}.db", path, detector=Unsure(), options=options)
+        assert (report.photos, report.sightings) == (1, found)
 
 
 def test_options_that_make_no_sense_are_refused() -> None:

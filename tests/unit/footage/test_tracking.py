@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from onlooker.footage.detections import Detections
-from onlooker.footage.tracking import ByteTracker, TrackerOptions
+from onlooker.footage.tracking import ByteTracker, TrackerOptions, smoothed
 
 Box = tuple[float, float, float, float]
 
@@ -78,3 +80,24 @@ def test_two_runs_do_the_same() -> None:
             [tracker.update(0.1 * n, found(*(walker(x, y) for x, y in places))) for n, places in enumerate(frames)]
         )
     assert runs[0] == runs[1]
+
+
+@given(
+    st.lists(st.floats(0.05, 1.0), min_size=1, max_size=30), st.floats(-80, 80), st.floats(-40, 40), st.floats(5, 200)
+)
+def test_smoothing_leaves_an_even_walk_as_it_is(steps: list[float], along: float, down: float, size: float) -> None:
+    times = np.cumsum(steps)
+    corner = np.stack([200 + along * times, 200 + down * times], axis=1)
+    path = np.concatenate([times[:, None], corner, corner + size], axis=1)
+    np.testing.assert_allclose(smoothed(path), path, atol=1e-6)
+
+
+def test_smoothing_evens_out_a_box_that_jumps() -> None:
+    path = np.array([(0.2 * step, 10 * step, 50, 10 * step + 40, 170) for step in range(9)], np.float64)
+    noisy = path.copy()
+    noisy[4, 3] += 60
+    moved = np.abs(smoothed(noisy) - path)[:, 1:]
+    assert moved[4].max() < 15
+    assert noisy[4, 3] == path[4, 3] + 60, "what it was given is left alone"
+    assert smoothed(path[:1]).tolist() == path[:1].tolist()
+    assert smoothed(np.zeros((0, 5))).shape == (0, 5)

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from onlooker.footage.views import LARGEST_SIDE, TrackViews, View, cut, pool, sharpness, shrink
+from onlooker.footage.views import LARGEST_SIDE, TrackViews, View, choose, cut, looks, pool, sharpness, shrink
 from onlooker.runtime.pictures import read_picture
 from onlooker.samples import PHOTOS
 
@@ -55,18 +55,60 @@ def test_sharp_large_whole_free_and_sure_views_are_better(street: NDArray[np.uin
     whole = cut(street, box(273, 130, 417, 384), 0.9)
     assert whole is not None
     blurred = np.asarray(Image.fromarray(street).filter(ImageFilter.GaussianBlur(4)))
-    small = np.asarray(Image.fromarray(street).resize((320, 212)))
+    small = np.asarray(Image.fromarray(street).resize((160, 106)))
     worse = {
         "blurred": cut(blurred, box(273, 130, 417, 384), 0.9),
-        "small": cut(small, box(136, 65, 208, 192), 0.9),
+        "small": cut(small, box(68, 32, 104, 96), 0.9),
+        "dark": cut((street // 6).astype(np.uint8), box(273, 130, 417, 384), 0.9),
+        "burnt out": cut(np.clip(street * 4.0, 0, 255).astype(np.uint8), box(273, 130, 417, 384), 0.9),
         "cut off": cut(street[:384], box(273, 130, 417, 384), 0.9),
         "covered": cut(street, box(273, 130, 417, 384), 0.9, covered=0.6),
         "unsure": cut(street, box(273, 130, 417, 384), 0.6),
     }
     for name, view in worse.items():
         assert view is not None
-        assert view.quality < whole.quality - 0.1, name
-    assert 0 < whole.quality <= 1
+        assert view.quality < whole.quality - 0.05, name
+    assert 0.9 < whole.quality <= 1
+
+
+@given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(3))), st.integers(1, 3000))
+def test_looks_are_never_outside_their_range(crop: NDArray[np.uint8], height_px: int) -> None:
+    assert 0 <= looks(crop, height_px) <= 1
+
+
+def test_little_light_is_not_taken_for_blur(street: NDArray[np.uint8]) -> None:
+    crop = street[120:394, 267:423]
+    dark = (crop // 4).astype(np.uint8)
+    blurred = np.asarray(Image.fromarray(crop).filter(ImageFilter.GaussianBlur(5)))
+    assert looks(dark, 274) > looks(blurred, 274)
+
+
+def described(quality: float, *vector: float) -> View:
+    view = view_of(quality, quality)
+    view.vector = np.array(vector, np.float32)
+    return view
+
+
+def test_after_the_best_view_another_side_counts_more_than_quality() -> None:
+    front, again, back = described(0.9, 1, 0), described(0.88, 1, 0), described(0.6, 0, 1)
+    assert choose([front, again, back], 2) == [front, back]
+    assert choose([front, again, back], 3) == [front, back, again]
+    assert choose([front], 3) == [front]
+    assert choose([], 3) == []
+    plain = [view_of(0.9, 1.0), view_of(0.7, 2.0), view_of(0.8, 3.0)]
+    assert [view.quality for view in choose(plain, 2)] == [0.9, 0.8]
+
+
+def test_going_on_adds_up_what_is_remembered() -> None:
+    first, later = TrackViews(1.0), TrackViews(5.0)
+    for number in range(10):
+        first.add(1.0 + 0.2 * number, 0.7, view_of(0.1 * number, 1.0 + 0.2 * number))
+        later.add(5.0 + 0.2 * number, 0.9, view_of(0.05 * number, 5.0 + 0.2 * number))
+    first.go_on(later)
+    assert (first.start_s, first.end_s, first.detections, first.best_score) == (1.0, 6.8, 20, 0.9)
+    assert first.count <= TrackViews.MOST_SLOTS
+    assert first.best(1)[0].quality == pytest.approx(0.9)
+    assert {view.time_s > 4 for view in first.best(8)} == {True, False}
 
 
 def test_sharpness_does_not_depend_on_the_size(street: NDArray[np.uint8]) -> None:

@@ -276,6 +276,19 @@ def test_a_composed_query_has_no_confidence(people: Gallery) -> None:
     assert composed.nobody == Nobody(None, None, verdict=False)
 
 
+def test_a_query_of_pictures_alone_keeps_its_confidence(people: Gallery) -> None:
+    class Half:
+        def judge(self, query: np.ndarray, similarities: np.ndarray, *_: object) -> tuple[np.ndarray, Nobody]:
+            return np.full(len(similarities), 0.5), Nobody(None, None, verdict=False)
+
+    queries = [Query(sightings=(2,)), Query("red", sightings=(2,)), Query(sightings=(2,), unwanted=("hat",))]
+    vectors = vectors_of(queries, FakeEncoder(), people, painted)
+    found = search(people, vectors, 3, calibration=[Half(), Half(), None])
+    shown = [settle(*pair, 2) for pair in zip(queries, found, strict=True)]
+    assert [[match.confidence for match in matches] for matches in shown] == [[0.5] * 2, [None] * 2, [None] * 2]
+    assert [query.pictorial for query in queries] == [True, False, False]
+
+
 def test_the_space_of_a_bundle(tmp_path: Path) -> None:
     folder = tmp_path / "bundle"
     encoder = Encoder.open(write_tiny_bundle(folder))

@@ -117,7 +117,7 @@ def test_a_damaged_file(path: Path) -> None:
 def test_a_newer_format_is_refused(path: Path, read_only: bool) -> None:
     new_gallery(path).close()
     set_header(path, "user_version", len(schema.STEPS) + 3)
-    with pytest.raises(GalleryError, match=r"format 4 and this Onlooker knows up to 1; update Onlooker"):
+    with pytest.raises(GalleryError, match=r"format 5 and this Onlooker knows up to 2; update Onlooker"):
         Gallery.open(path, read_only=read_only)
 
 
@@ -218,7 +218,7 @@ class _as_owner:
 HOLDER = """
 import sys
 from onlooker.gallery.store import Gallery
-with Gallery.open(sys.argv[1]) as gallery, gallery._writing():
+with Gallery.open(sys.argv[1]) as gallery, gallery.writing():
     print("held", flush=True)
     sys.stdin.readline()
 """

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from onlooker import __version__
 from onlooker.errors import GalleryError, QueryError
-from onlooker.gallery.records import Sighting
+from onlooker.gallery.records import Sighting, SightingView
 from onlooker.gallery.store import Gallery
 from tests.unit.gallery.makers import DIMENSION, ENCODER_ID, key, new_gallery, sighting, track, update
 
@@ -308,7 +308,7 @@ def test_a_reader_is_not_held_up_by_an_open_write(path: Path) -> None:
     source = update()
     with new_gallery(path) as writer, Gallery.open(path, read_only=True) as reader:
         writer.commit(source, [sighting(source)])
-        with writer._writing() as connection:
+        with writer.writing() as connection:
             connection.execute("DELETE FROM sighting")
             assert reader.count() == 1
         assert reader.count() == 0
@@ -329,3 +329,90 @@ def test_views_of_one_track_are_one_sighting(path: Path) -> None:
         ids, vectors, _ = gallery.vectors()
     assert ids.tolist() == [1, 1, 1, 2]
     assert vectors.shape == (4, DIMENSION)
+
+
+def looks(count: int = 3) -> tuple[SightingView, ...]:
+    return tuple(
+        SightingView(time_s=1.0 + number, box=(number, 2, 3, 4), crop=b"look%d" % number, vector=np.eye(8)[number] * 2)
+        for number in range(count)
+    )
+
+
+def test_views_are_stored_with_their_sighting_and_go_with_it(path: Path) -> None:
+    source = update()
+    with new_gallery(path) as gallery:
+        seen = track(source, 1.0, 4.0, box=(0, 2, 3, 4), crop=b"look0", views=looks())
+        first, second = gallery.commit(source, [seen, track(source, 2.0, 3.0)])
+        stored = gallery.views(first)
+        assert [(view.time_s, view.box, view.crop) for view in stored] == [
+            (1.0, (0, 2, 3, 4), b"look0"),
+            (2.0, (1, 2, 3, 4), b"look1"),
+            (3.0, (2, 2, 3, 4), b"look2"),
+        ]
+        assert [view.vector.tolist() for view in stored] == np.eye(8)[:3].tolist()
+        assert gallery.views(second) == []
+        assert gallery.vectors()[0].tolist() == [first, second]
+        with gallery.reading() as connection:
+            # The best crop is there once.
+            assert connection.execute("SELECT count(*) FROM view WHERE jpeg IS NULL").fetchone() == (1,)
+        gallery.remove([first])
+        with gallery.reading() as connection:
+            assert connection.execute("SELECT count(*) FROM view").fetchone() == (0,)
+        with pytest.raises(QueryError, match="no sighting 1"):
+            gallery.views(first)
+
+
+def test_a_view_that_does_not_fit_stores_nothing(path: Path) -> None:
+    source = update()
+    bad = SightingView(time_s=1.0, box=(0, 2, 3, 4), crop=b"look0", vector=np.ones(5, np.float32))
+    with new_gallery(path) as gallery:
+        seen = sighting(source, time_s=1.0, box=(0, 2, 3, 4), crop=b"look0", views=(bad,))
+        with pytest.raises(GalleryError, match="dimension"):
+            gallery.commit(source, [seen])
+        assert gallery.source_state(source.key) is None
+
+
+@pytest.mark.parametrize(
+    ("views", "words"),
+    [
+        ((*looks(), looks()[2]), "4 views"),
+        (looks()[1:], "another than its own crop"),
+        ((looks()[0], SightingView(time_s=1.0, box=(0, 0, 0, 1), crop=b"x", vector=np.ones(8))), "empty box"),
+        ((looks()[0], SightingView(time_s=1.0, box=(0, 0, 1, 1), crop=b"", vector=np.ones(8))), "no crop"),
+        ((looks()[0], SightingView(time_s=float("nan"), box=(0, 0, 1, 1), crop=b"x", vector=np.ones(8))), "nan"),
+    ],
+)
+def test_views_are_checked(views: tuple[SightingView, ...], words: str) -> None:
+    with pytest.raises(GalleryError, match=words):
+        sighting(update(), box=(0, 2, 3, 4), crop=b"look0", views=views)
+
+
+def test_camera_bytes_are_those_of_its_crops_and_vectors(path: Path) -> None:
+    source = update()
+    with new_gallery(path) as gallery:
+        ids = gallery.commit(source, [track(source, 1.0, 4.0, box=(0, 2, 3, 4), crop=b"look0", views=looks())] * 2)
+        assert camera_bytes(gallery) == 2 * (16 + 3 * (5 + 16))
+        gallery.remove(ids[:1])
+        assert camera_bytes(gallery) == 16 + 3 * (5 + 16)
+
+
+def camera_bytes(gallery: Gallery) -> int:
+    with gallery.reading() as connection:
+        return int(connection.execute("SELECT sum(bytes) FROM camera").fetchone()[0])
+
+
+def test_resuming_does_not_look_again_where_somebody_was_deleted(path: Path) -> None:
+    source = update(complete=False, resume_s=10.0)
+    with new_gallery(path) as gallery:
+        ids = gallery.commit(source, [track(source, 6.0, 9.0), track(source, 7.0, 11.0), track(source, 8.0, 12.0)])
+        # Without a barrier, reading would go on at 6 s and find the second one again.
+        gallery.remove(ids[1:2])
+        assert gallery.rewind(source.key) == 11.0
+        # The one who crosses the barrier stays; only what begins behind it is read again.
+        assert [seen.id for seen in gallery.sightings([ids[0], ids[2]])] == [ids[0], ids[2]]
+        assert gallery.rewind(source.key) == 11.0
+        later = update(complete=False, resume_s=20.0)
+        kept = gallery.commit(later, [track(source, 12.0, 13.0), track(source, 14.0, 21.0)])
+        assert gallery.rewind(source.key) == 14.0
+        assert gallery.count() == 3
+        assert gallery.sighting(kept[0]).end_s == 13.0

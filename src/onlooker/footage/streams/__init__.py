@@ -1,0 +1,1 @@
+"""The kinds of source: RTSP, USB, HTTP, watched folders and recordings, all behind ``onlooker.footage.live.Source``."""
