@@ -33,8 +33,8 @@ from onlooker.footage.detections import Detector
 from onlooker.footage.video import Video
 from onlooker.runtime.pictures import read_picture
 
-ROWS = (*((name, threshold) for name, threshold in reversed(DEFAULT_THRESHOLDS.items())), ("union", 0.55))
-"""Detector and threshold; 0.55 is what the union needs in photos."""
+ROWS = tuple(reversed(DEFAULT_THRESHOLDS.items()))
+"""Detector and threshold."""
 LEAST_HEIGHT = 96
 """Only people of at least this height, in pixels, have to be found; a smaller one is not a false box either."""
 MATCH_IOU = 0.5

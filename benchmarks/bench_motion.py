@@ -1,6 +1,6 @@
 """What the motion gate passes over, whom that loses, and what it saves.
 
-    python benchmarks/bench_motion.py VIDEO [VIDEO ...] [--every 0.2] [--detector openimages] [--json motion.json]
+    python benchmarks/bench_motion.py VIDEO [VIDEO ...] [--every 0.2] [--detector union] [--json motion.json]
 
 Every frame goes to the detector; what the gate would have passed over is counted. A person is lost in a frame that is
 passed over although the detector finds somebody in it; ``people`` are the tracks that come out with and without it.
@@ -45,21 +45,27 @@ class Figures:
 
 
 class Remembered:
-    """Gives what was found in each frame already, in order; nothing for frames that are passed over."""
+    """Gives what was found in each frame already."""
 
-    def __init__(self, found: list[Detections]) -> None:
-        self._found = iter(found)
+    def __init__(self, path: Path, found: list[Detections], every_s: float) -> None:
+        self._path, self._found, self._every_s = path, found, every_s
+        self._now = Detections.nothing()
+
+    def frames(self) -> Iterator[Frame]:
+        """Read the frames again; the one given last is that which is asked for."""
+        for frame, self._now in zip(Video(self._path).frames(self._every_s), self._found, strict=True):
+            yield frame
 
     def detect(self, rgb: NDArray[np.uint8]) -> Detections:
-        """Return what was found in the next frame."""
-        return next(self._found)
+        """Return what was found in the frame given last."""
+        return self._now
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the motion gate.", epilog=__doc__)
     parser.add_argument("videos", type=Path, nargs="+", help="videos to look at")
     parser.add_argument("--every", type=float, default=0.2, help="seconds between frames [0.2]")
-    parser.add_argument("--detector", default="openimages", choices=DEFAULT_THRESHOLDS, help="[openimages]")
+    parser.add_argument("--detector", default="union", choices=DEFAULT_THRESHOLDS, help="[union]")
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     rows = [measure(video, options.detector, options.every) for video in options.videos]
@@ -111,11 +117,8 @@ def measure(path: Path, name: str, every_s: float) -> Figures:
 
 def count_tracks(path: Path, found: list[Detections], every_s: float) -> int:
     """Follow people through what was found in the frames of a video."""
-
-    def frames() -> Iterator[Frame]:
-        yield from Video(path).frames(every_s)
-
-    return sum(isinstance(item, Track) for item in find_tracks(frames(), Remembered(found), every_s=every_s))
+    remembered = Remembered(path, found, every_s)
+    return sum(isinstance(item, Track) for item in find_tracks(remembered.frames(), remembered, every_s=every_s))
 
 
 def energy_j() -> float | None:

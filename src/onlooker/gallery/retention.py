@@ -78,7 +78,8 @@ def enforce(gallery: Gallery, limits: Mapping[str, Limit], now: datetime) -> Rem
             if count < BATCH:
                 break
             time.sleep(PAUSE_S)
-    if removed:
+    if removed and gallery.erase_log():
+        # Before more goes into the log: on a disk that is nearly full there is room for little at a time.
         gallery.give_back()
     erased = gallery.log_is_clean or gallery.erase_log()
     if erased and gallery.scrub_is_due(now):

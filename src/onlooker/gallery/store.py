@@ -375,17 +375,25 @@ class Gallery:
         with self._lock, plain_errors(self.path):
             if self._connection.execute("PRAGMA auto_vacuum").fetchone()[0] != INCREMENTAL:
                 return 0
-            while True:
-                page, pages, free = (
-                    int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
-                    for name in ("page_size", "page_count", "freelist_count")
-                )
-                step = min(GIVE_BACK_PAGES, free - int(pages * KEPT_FREE))
-                if step <= 0:
-                    return given
-                self._connection.execute(f"PRAGMA incremental_vacuum({step})").fetchall()
+            page, pages, free = self._pages()
+            while (step := min(GIVE_BACK_PAGES, free - int(pages * KEPT_FREE))) > 0:
                 self._log_is_clean = False
-                given += step * page
+                # As a script, since a single statement would stop after the first page.
+                self._connection.executescript(f"PRAGMA incremental_vacuum({step})")
+                before = pages
+                _, pages, free = self._pages()
+                if pages >= before:
+                    break
+                given += (before - pages) * page
+        return given
+
+    def _pages(self) -> tuple[int, int, int]:
+        """Return the size of a page in bytes, the number of pages and how many of them are free."""
+        page, pages, free = (
+            int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
+            for name in ("page_size", "page_count", "freelist_count")
+        )
+        return page, pages, free
 
     # Vectors, for the scan
 

@@ -80,7 +80,9 @@ def test_little_light_is_not_taken_for_blur(street: NDArray[np.uint8]) -> None:
     crop = street[120:394, 267:423]
     dark = (crop // 4).astype(np.uint8)
     blurred = np.asarray(Image.fromarray(crop).filter(ImageFilter.GaussianBlur(5)))
-    assert looks(dark, 274) > looks(blurred, 274)
+    assert looks(blurred, 274) < 0.85
+    # Darkness alone costs 0.07 here; its weak edges would cost as much again.
+    assert looks(dark, 274) > 0.92
 
 
 def described(quality: float, *vector: float) -> View:

@@ -110,7 +110,7 @@ def test_what_is_forgotten_is_in_no_byte_of_the_files(path: Path, what: Selectio
 
 
 @given(st.data())
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_nothing_is_left_whatever_came_and_went_before(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject):
     """SQLite moves rows from page to page; none of the places they once had may keep them."""
     path = tmp_path_factory.mktemp("files") / "people.db"
