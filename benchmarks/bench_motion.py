@@ -53,7 +53,8 @@ class Remembered:
 
     def frames(self) -> Iterator[Frame]:
         """Read the frames again; the one given last is that which is asked for."""
-        for frame, self._now in zip(Video(self._path).frames(self._every_s), self._found, strict=True):
+        for frame, found in zip(Video(self._path).frames(self._every_s), self._found, strict=True):
+            self._now = found
             yield frame
 
     def detect(self, rgb: NDArray[np.uint8]) -> Detections:
