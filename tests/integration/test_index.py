@@ -158,13 +158,14 @@ def test_ctrl_c_stops_cleanly(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_killed_again_and_again_it_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
     people = [
-        Painted(2.0 + 6 * turn, 6.0 + 6 * turn, upper, lower, x_px=20 + 13 * turn, speed_px_s=6)
+        # Four seconds with nobody between them: a piece ends only when nobody is there who may still come back.
+        Painted(2.0 + 8 * turn, 6.0 + 8 * turn, upper, lower, x_px=20 + 13 * turn, speed_px_s=6)
         for turn, (upper, lower) in enumerate(
             [(RED, BLUE), (WHITE, BLACK), (GREEN, BLACK), (BLUE, BLUE), (RED, BLACK)] * 2
         )
     ]
     people.append(Painted(20.5, 33.0, GREEN, GREEN, x_px=150, speed_px_s=0))
-    video = write_scene(tmp_path / "yard.mp4", people, 65)
+    video = write_scene(tmp_path / "yard.mp4", people, 85)
     script = "tests.unit.footage.painted_index"
     whole, gallery = tmp_path / "whole.db", tmp_path / "killed.db"
     assert start_script(script, str(video), str(whole)).wait(120) == 0
