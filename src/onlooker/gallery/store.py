@@ -341,7 +341,9 @@ class Gallery:
                             f"the unused space of {self.path} cannot be wiped; check the permissions of the file and "
                             f"that {sys.executable} can be run"
                         )
-                    connection.execute("UPDATE meta SET change = change")
+                    # A value that changes, since SQLite writes nothing where a row stays the same; negative, since it
+                    # is not done yet.
+                    connection.execute("UPDATE meta SET scrubbed_us = ?", (-time.time_ns() // 1000,))
                 first += SCRUB_PAGES
             with transaction(connection):
                 connection.execute(

@@ -171,6 +171,15 @@ def test_a_source_of_which_only_some_are_forgotten_is_not_read_again(path: Path)
         assert gallery.commit(again, [person(again, 1)]) == []
 
 
+def test_a_recording_is_not_gone_on_with_where_somebody_was_forgotten(path: Path) -> None:
+    source = update(0, "door", name="door.mp4", complete=False, resume_s=10.0)
+    with new_gallery(path, WIDE) as gallery:
+        gallery.commit(source, [person(source, 1, time_s=6.0, end_s=9.0), person(source, 2, time_s=7.0, end_s=11.0)])
+        forget(gallery, Selection(sightings=(2,)))
+        assert gallery.rewind(source.key) == 11.0
+        assert gallery.count() == 1
+
+
 def test_forgetting_twice_is_no_error_and_forgetting_who_never_was_is(path: Path) -> None:
     with new_gallery(path, WIDE) as gallery:
         fill(gallery)

@@ -44,7 +44,8 @@ def dirty(path: Path) -> int:
             continue
         begin, end = page_header(page, start)
         if end - begin >= len(MARK):
-            place = (number - 1) * PAGE + begin
+            # In the middle, where the next row and its pointer do not reach.
+            place = (number - 1) * PAGE + (begin + end - len(MARK)) // 2
             data[place : place + len(MARK)] = MARK
             count += 1
     path.write_bytes(data)
@@ -99,6 +100,32 @@ def test_another_writer_who_remembers_old_pages_does_not_bring_them_back(path: P
         writer.commit(source, [sighting(source)])
         writer.remove([2])
     assert MARK not in path.read_bytes()
+
+
+def test_a_writer_between_two_stretches_does_not_bring_them_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dirty(path)
+    monkeypatch.setattr(store, "SCRUB_PAGES", 40)
+    with Gallery.open(path) as writer, Gallery.open(path) as gallery:
+        erase, calls, written = gallery.erase_log, [], []
+
+        def write_then_erase(wait_s: float = 0.0) -> bool:
+            calls.append(wait_s)
+            if len(calls) > 1:
+                source = update(20 + len(written), "camera 2", name=f"late {len(written)}.mp4")
+                written.extend(writer.commit(source, [sighting(source)]))
+            done = erase(wait_s)
+            # The log is empty now, so that nothing but the scrub's own commit tells that what is read here gets old.
+            writer.sightings(writer.vectors()[0].tolist())
+            writer.cameras()
+            assert writer.source_state(update(1, "camera 1").key) is not None
+            return done
+
+        monkeypatch.setattr(gallery, "erase_log", write_then_erase)
+        assert gallery.scrub()
+        assert written
+        assert writer.count() == 48 + len(written)
+    assert MARK not in path.read_bytes()
+    rows_of(path)
 
 
 def test_somebody_who_reads_puts_it_off(path: Path) -> None:
