@@ -17,6 +17,7 @@ from onlooker.gallery import rows
 from onlooker.gallery.filters import Filter, listed
 from onlooker.gallery.records import from_microseconds
 from onlooker.gallery.store import Gallery
+from onlooker.gallery.upkeep import give_back, scrub
 
 WAIT_S = 20.0
 """How long to go on trying to cut the log while somebody is reading."""
@@ -188,18 +189,18 @@ def forget(
         count = rows.delete(connection, found.sightings)
         for table, ids in (("source", found.sources), ("camera", found.cameras)):
             connection.executemany(f"DELETE FROM {table} WHERE id = ?", [(number,) for number in ids])
-    gallery.give_back()
+    give_back(gallery)
     erased = finish(gallery, wait_s=wait_s, on_wait=on_wait)
     return Removed(sightings=count, bytes=size, sources=len(found.sources), cameras=len(found.cameras), erased=erased)
 
 
 def finish(gallery: Gallery, *, wait_s: float = WAIT_S, on_wait: Callable[[], None] | None = None) -> bool:
     """Erase from the log what was deleted earlier, and say whether it could be done; see ``forget``."""
-    if gallery.scrub():
+    if scrub(gallery):
         return True
     if on_wait is not None:
         on_wait()
-    return gallery.scrub(wait_s)
+    return scrub(gallery, wait_s)
 
 
 def _check(connection: sqlite3.Connection, what: Selection) -> None:

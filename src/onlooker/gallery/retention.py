@@ -2,7 +2,8 @@
 
 Meant to be called again and again while cameras are watched: what is over the limit goes in small transactions, between
 which readers and ingest get their turn, and where nothing is over it the check costs a few reads of an index. Once a
-day, where anything was deleted, the whole file is read to wipe what SQLite left in unused space (``Gallery.scrub``).
+day, where anything was deleted, the whole file is read to wipe what SQLite left in unused space
+(``onlooker.gallery.upkeep``).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from onlooker.gallery import rows
 from onlooker.gallery.forgetting import Removed
 from onlooker.gallery.records import to_microseconds
 from onlooker.gallery.store import Gallery
+from onlooker.gallery.upkeep import give_back, scrub, scrub_is_due
 
 GIGABYTE = 1_000_000_000
 """Bytes, as disks are sold."""
@@ -78,12 +80,12 @@ def enforce(gallery: Gallery, limits: Mapping[str, Limit], now: datetime) -> Rem
             if count < BATCH:
                 break
             time.sleep(PAUSE_S)
-    if removed and gallery.erase_log():
-        # Before more goes into the log: on a disk that is nearly full there is room for little at a time.
-        gallery.give_back()
     erased = gallery.log_is_clean or gallery.erase_log()
-    if erased and gallery.scrub_is_due(now):
-        erased = gallery.scrub()
+    # Only now: on a disk that is nearly full the log has room for little at a time.
+    if erased and removed and give_back(gallery):
+        erased = gallery.erase_log()
+    if erased and scrub_is_due(gallery, now):
+        erased = scrub(gallery)
     return Removed(sightings=removed, bytes=size, erased=erased)
 
 

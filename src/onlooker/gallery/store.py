@@ -6,12 +6,10 @@ One writer and any number of readers, in any number of processes, may have the s
 from __future__ import annotations
 
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from datetime import datetime, timedelta
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -30,7 +28,6 @@ from onlooker.gallery.connection import (
 )
 from onlooker.gallery.filters import Filter
 from onlooker.gallery.records import (
-    MICROSECOND,
     CameraCount,
     Changes,
     GalleryInfo,
@@ -42,9 +39,7 @@ from onlooker.gallery.records import (
     StoredSighting,
     encode_vectors,
     from_microseconds,
-    to_microseconds,
 )
-from onlooker.gallery.scrubbing import scrub
 from onlooker.gallery.vectors import read_change, read_changes, read_vectors
 
 LOG_PATIENCE_MS = 250
@@ -52,24 +47,6 @@ LOG_PATIENCE_MS = 250
 
 LOG_RETRY_S = 0.25
 """Pause between two attempts, in which writers get their turn."""
-
-INCREMENTAL = 2
-"""SQLite's number for files that can give free pages back piece by piece."""
-
-GIVE_BACK_PAGES = 512
-"""Pages given back in one transaction: 4 MB."""
-
-KEPT_FREE = 0.1
-"""Part of the file that may be free pages."""
-
-SCRUB_PAGES = 4096
-"""Pages wiped while writers wait: 32 MB, some tenths of a second on an edge computer."""
-
-SCRUB_MISSES = 50
-"""So often a writer may come in between before a scrub gives up."""
-
-SCRUB_EVERY = timedelta(days=1)
-"""How often retention lets the whole file be read to wipe it."""
 
 
 class Gallery:
@@ -158,6 +135,12 @@ class Gallery:
             finally:
                 if not nested:
                     self._connection.execute("ROLLBACK")
+
+    @contextmanager
+    def exclusively(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection without a transaction, kept from other threads, for what SQLite does outside of one."""
+        with self._lock, plain_errors(self.path):
+            yield self._connection
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -310,92 +293,6 @@ class Gallery:
                 connection.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT_S * 1000)}")
             self._log_is_clean = not busy
         return not busy
-
-    def scrub(self, wait_s: float = 0.0) -> bool:
-        """Wipe the copies of rows that SQLite has left in unused space, all through the file, and erase the log.
-
-        Reads the whole file once. Readers go on; writers wait for one stretch of ``SCRUB_PAGES`` at a time.
-
-        Args:
-            wait_s: How long to go on trying while somebody is reading; once where 0.
-
-        Returns:
-            Whether it was done to the end.
-        """
-        deadline = time.monotonic() + wait_s
-        # Over a connection of its own, whose commits tell all others that the pages they remember may be old: one of
-        # them written again would bring back what was wiped.
-        with closing(connect_for_writing(self.path, create=False)) as connection, self._lock, plain_errors(self.path):
-            (change,) = connection.execute("SELECT change FROM meta").fetchone()
-            first, missed = 1, 0
-            while first <= int(connection.execute("PRAGMA page_count").fetchone()[0]):
-                if missed > SCRUB_MISSES or not self.erase_log(max(0.0, deadline - time.monotonic())):
-                    return False
-                with transaction(connection):
-                    if self._log_bytes():
-                        # Somebody has written in between.
-                        missed += 1
-                        continue
-                    if not scrub(self.path, first, SCRUB_PAGES):
-                        raise GalleryError(
-                            f"the unused space of {self.path} cannot be wiped; check the permissions of the file and "
-                            f"that {sys.executable} can be run"
-                        )
-                    # A value that changes, since SQLite writes nothing where a row stays the same; negative, since it
-                    # is not done yet.
-                    connection.execute("UPDATE meta SET scrubbed_us = ?", (-time.time_ns() // 1000,))
-                first += SCRUB_PAGES
-            with transaction(connection):
-                connection.execute(
-                    "UPDATE meta SET scrubbed_change = ?, scrubbed_us = ?", (change, time.time_ns() // 1000)
-                )
-        return self.erase_log(max(0.0, deadline - time.monotonic()))
-
-    def scrub_is_due(self, now: datetime) -> bool:
-        """Say whether something was deleted since the last scrub, and that was ``SCRUB_EVERY`` ago or longer."""
-        with self.reading() as connection:
-            done, scrubbed_us = connection.execute("SELECT scrubbed_change, scrubbed_us FROM meta").fetchone()
-            if abs(to_microseconds(now) - scrubbed_us) < SCRUB_EVERY // MICROSECOND:
-                return False
-            found = connection.execute("SELECT 1 FROM removed WHERE change > ? LIMIT 1", (done,)).fetchone()
-        return found is not None
-
-    def _log_bytes(self) -> int:
-        log = self.path.with_name(self.path.name + "-wal")
-        return log.stat().st_size if log.exists() else 0
-
-    def give_back(self) -> int:
-        """Give free pages at the end of the file back to the disk, a few megabytes at a time.
-
-        A tenth of the file stays free for what comes next: retention would otherwise shrink the file and ingest let it
-        grow again all the time. A file of the first format cannot shrink; its free pages are used again.
-
-        Returns:
-            How many bytes the file has become smaller by.
-        """
-        given = 0
-        with self._lock, plain_errors(self.path):
-            if self._connection.execute("PRAGMA auto_vacuum").fetchone()[0] != INCREMENTAL:
-                return 0
-            page, pages, free = self._pages()
-            while (step := min(GIVE_BACK_PAGES, free - int(pages * KEPT_FREE))) > 0:
-                self._log_is_clean = False
-                # As a script, since a single statement would stop after the first page.
-                self._connection.executescript(f"PRAGMA incremental_vacuum({step})")
-                before = pages
-                _, pages, free = self._pages()
-                if pages >= before:
-                    break
-                given += (before - pages) * page
-        return given
-
-    def _pages(self) -> tuple[int, int, int]:
-        """Return the size of a page in bytes, the number of pages and how many of them are free."""
-        page, pages, free = (
-            int(self._connection.execute(f"PRAGMA {name}").fetchone()[0])
-            for name in ("page_size", "page_count", "freelist_count")
-        )
-        return page, pages, free
 
     # Vectors, for the scan
 

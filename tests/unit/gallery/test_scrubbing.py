@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from onlooker.errors import GalleryError
-from onlooker.gallery import scrubbing, store
+from onlooker.gallery import scrubbing, upkeep
 from onlooker.gallery.retention import Limit, enforce
 from onlooker.gallery.scrubbing import wiped
 from onlooker.gallery.store import Gallery
+from onlooker.gallery.upkeep import scrub, scrub_is_due
 from tests.unit.gallery.makers import new_gallery, sighting, update
 
 PAGE = 8192
@@ -70,7 +71,7 @@ def test_unused_space_is_wiped_and_nothing_else(path: Path) -> None:
     assert dirty(path) > 20
     assert rows_of(path) == before
     with Gallery.open(path) as gallery:
-        assert gallery.scrub()
+        assert scrub(gallery)
     assert MARK not in path.read_bytes()
     after = rows_of(path)
     changed = [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
@@ -80,9 +81,9 @@ def test_unused_space_is_wiped_and_nothing_else(path: Path) -> None:
 
 def test_it_is_done_in_stretches(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dirty(path)
-    monkeypatch.setattr(store, "SCRUB_PAGES", 7)
+    monkeypatch.setattr(upkeep, "SCRUB_PAGES", 7)
     with Gallery.open(path) as gallery:
-        assert gallery.scrub()
+        assert scrub(gallery)
     assert MARK not in path.read_bytes()
 
 
@@ -95,7 +96,7 @@ def test_another_writer_who_remembers_old_pages_does_not_bring_them_back(path: P
             assert writer.source_state(update(number, f"camera {number}").key) is not None
         writer.sightings(writer.vectors()[0].tolist())
         with Gallery.open(path) as gallery:
-            assert gallery.scrub()
+            assert scrub(gallery)
         source = update(9, "camera 9")
         writer.commit(source, [sighting(source)])
         writer.remove([2])
@@ -104,7 +105,7 @@ def test_another_writer_who_remembers_old_pages_does_not_bring_them_back(path: P
 
 def test_a_writer_between_two_stretches_does_not_bring_them_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dirty(path)
-    monkeypatch.setattr(store, "SCRUB_PAGES", 40)
+    monkeypatch.setattr(upkeep, "SCRUB_PAGES", 40)
     with Gallery.open(path) as writer, Gallery.open(path) as gallery:
         erase, calls, written = gallery.erase_log, [], []
 
@@ -121,7 +122,7 @@ def test_a_writer_between_two_stretches_does_not_bring_them_back(path: Path, mon
             return done
 
         monkeypatch.setattr(gallery, "erase_log", write_then_erase)
-        assert gallery.scrub()
+        assert scrub(gallery)
         assert written
         assert writer.count() == 48 + len(written)
     assert MARK not in path.read_bytes()
@@ -133,14 +134,14 @@ def test_somebody_who_reads_puts_it_off(path: Path) -> None:
         with reader.reading() as connection:
             connection.execute("SELECT count(*) FROM sighting").fetchone()
             gallery.remove([5])
-            assert not gallery.scrub()
-        assert gallery.scrub()
+            assert not scrub(gallery)
+        assert scrub(gallery)
 
 
 def test_a_file_that_cannot_be_wiped_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/nowhere/python")
     with Gallery.open(path) as gallery, pytest.raises(GalleryError, match=r"unused space .* cannot be wiped"):
-        gallery.scrub()
+        scrub(gallery)
 
 
 def test_pages_that_make_no_sense_are_left_alone() -> None:
@@ -159,11 +160,11 @@ def test_retention_has_it_done_once_a_day(path: Path) -> None:
     limits = {"camera 1": Limit(days=1), "camera 2": Limit(days=2)}
     dirty(path)
     with Gallery.open(path) as gallery:
-        assert gallery.scrub_is_due(now)
+        assert scrub_is_due(gallery, now)
         enforce(gallery, limits, now)
         assert MARK not in path.read_bytes()
-        assert not gallery.scrub_is_due(now)
+        assert not scrub_is_due(gallery, now)
         # Nothing was deleted since, however long ago that was.
-        assert not gallery.scrub_is_due(now + timedelta(days=400))
+        assert not scrub_is_due(gallery, now + timedelta(days=400))
         assert enforce(gallery, limits, now + timedelta(hours=25)).sightings > 0
-        assert not gallery.scrub_is_due(now + timedelta(hours=25, minutes=1))
+        assert not scrub_is_due(gallery, now + timedelta(hours=25, minutes=1))
