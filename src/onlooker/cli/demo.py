@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onlooker.cli.options import BundleOption, ThreadsOption
+from onlooker.cli.options import BundleOption, ThreadsOption, open_gallery
 
 if TYPE_CHECKING:
     from onlooker.footage.detections import Detector
@@ -53,21 +53,14 @@ def run(
     from onlooker.gallery.filters import Filter
     from onlooker.gallery.search import search
     from onlooker.gallery.sheet import write_sheet
-    from onlooker.gallery.store import Gallery
     from onlooker.runtime.calibration import calibration_of
-    from onlooker.runtime.encoder import bundle_name_of, open_encoder
+    from onlooker.runtime.encoder import open_encoder
 
     begun = time.monotonic()
     encoder = open_encoder(bundle, threads=threads)
     path = out / "demo.db"
     _make_room(out, path, encoder)
-    with Gallery.open(
-        path,
-        encoder_id=encoder.bundle_id,
-        dimension=encoder.dimension,
-        bundle_name=bundle_name_of(encoder),
-        create=True,
-    ) as gallery:
+    with open_gallery(path, encoder, create=True) as gallery:
         _fill(gallery, encoder, load_detector("union", threads=threads))
         sheets = []
         vectors = encoder.encode_texts([text for text, _ in SEARCHES])

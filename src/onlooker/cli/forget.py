@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from onlooker.cli.options import CameraFilter, GalleryOption, SinceFilter, SourceFilter, UntilFilter, filter_of
+
 if TYPE_CHECKING:
     from onlooker.gallery.forgetting import Removed, Selected, Selection
 
 
 def run(
-    gallery: Annotated[
-        Path,
-        typer.Option("--gallery", "-g", metavar="FILE", help="Gallery made by `onlooker index`.", show_default=False),
-    ],
+    gallery: GalleryOption,
     sightings: Annotated[
         Optional[list[int]],  # noqa: UP045
         typer.Argument(metavar="ID", help="Sightings, by their numbers in the results.", show_default=False),
@@ -25,31 +24,10 @@ def run(
         Optional[int],  # noqa: UP045
         typer.Option(metavar="N", help="The track with this number in the one --source.", show_default=False),
     ] = None,
-    camera: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(metavar="NAME", help="Only this camera; may be repeated.", show_default=False),
-    ] = None,
-    source: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(
-            metavar="FILE",
-            help="Only this photo or video, by its path or file name; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    since: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            metavar="TIME",
-            help="Seen then or later: 2026-05-17, 2026-05-17T14:30 (local time, or with a zone: ...Z, ...+02:00), "
-            "or how long ago: 45s, 30min, 2h, 3d, 1w. Sightings without a known time are left alone.",
-            show_default=False,
-        ),
-    ] = None,
-    until: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="TIME", help="Seen then or earlier; a date means to its end.", show_default=False),
-    ] = None,
+    camera: CameraFilter = None,
+    source: SourceFilter = None,
+    since: SinceFilter = None,
+    until: UntilFilter = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be deleted, and delete nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     finish: Annotated[
@@ -120,16 +98,9 @@ def _selection(
     since: str | None,
     until: str | None,
 ) -> Selection:
-    from onlooker.gallery.filters import Filter, parse_moment
     from onlooker.gallery.forgetting import Selection
 
-    kept = Filter(
-        cameras=tuple(camera or ()),
-        sources=tuple(source or ()),
-        since=None if since is None else parse_moment(since, name="--since"),
-        until=None if until is None else parse_moment(until, name="--until", end=True),
-    )
-    return Selection(sightings=tuple(sightings or ()), track=track, kept=kept)
+    return Selection(sightings=tuple(sightings or ()), track=track, kept=filter_of(camera, source, since, until))
 
 
 def summary(selected: Selected) -> str:

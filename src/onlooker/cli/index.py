@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from onlooker.cli.options import BundleOption, ThreadsOption
+from onlooker.cli.options import BundleOption, ThreadsOption, open_gallery
 
 if TYPE_CHECKING:
     from onlooker.footage.ingest import IngestReport
@@ -87,21 +87,14 @@ def run(
     from onlooker.footage.detection import load_detector
     from onlooker.footage.ingest import Ingest, IngestOptions
     from onlooker.footage.sources import find_sources
-    from onlooker.gallery.store import Gallery
-    from onlooker.runtime.encoder import bundle_name_of, open_encoder
+    from onlooker.runtime.encoder import open_encoder
 
     begun = time.monotonic()
     sources = find_sources(paths)
     options = IngestOptions(camera=camera, every_s=every, start=_moment(start, len(sources.videos)))
     finder = load_detector(detector, threads=threads) if detect else None
     encoder = open_encoder(bundle, threads=threads)
-    with Gallery.open(
-        gallery,
-        encoder_id=encoder.bundle_id,
-        dimension=encoder.dimension,
-        bundle_name=bundle_name_of(encoder),
-        create=True,
-    ) as opened:
+    with open_gallery(gallery, encoder, create=True) as opened:
         ingest = Ingest(opened, encoder, finder, options)
         try:
             with progress("looking for people" if detect else "storing pictures", ingest.steps(sources)) as advance:

@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from onlooker.cli.options import BundleOption, ThreadsOption
+from onlooker.cli.options import (
+    BundleOption,
+    CameraFilter,
+    GalleryOption,
+    SinceFilter,
+    SourceFilter,
+    ThreadsOption,
+    UntilFilter,
+    check_sheet,
+    filter_of,
+    open_gallery,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,10 +41,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    gallery: Annotated[
-        Path,
-        typer.Option("--gallery", "-g", metavar="FILE", help="Gallery made by `onlooker index`.", show_default=False),
-    ],
+    gallery: GalleryOption,
     text: Annotated[
         Optional[str],  # noqa: UP045
         typer.Argument(
@@ -64,31 +72,10 @@ def run(
         typer.Option("--not", metavar="TEXT", help="What must not be there; may be repeated.", show_default=False),
     ] = None,
     top: Annotated[int, typer.Option("--top", "-n", metavar="N", help="How many matches at most.")] = 10,
-    camera: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(metavar="NAME", help="Only this camera; may be repeated.", show_default=False),
-    ] = None,
-    source: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(
-            metavar="FILE",
-            help="Only this photo or video, by its path or file name; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    since: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            metavar="TIME",
-            help="Seen then or later: 2026-05-17, 2026-05-17T14:30 (local time, or with a zone: ...Z, ...+02:00), "
-            "or how long ago: 45s, 30min, 2h, 3d, 1w. Sightings without a known time are left out.",
-            show_default=False,
-        ),
-    ] = None,
-    until: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="TIME", help="Seen then or earlier; a date means to its end.", show_default=False),
-    ] = None,
+    camera: CameraFilter = None,
+    source: SourceFilter = None,
+    since: SinceFilter = None,
+    until: UntilFilter = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON; with --queries one line of JSON a query.")] = False,
     csv: Annotated[
         Optional[Path],  # noqa: UP045
@@ -145,7 +132,7 @@ def run(
       0  answered, also where nobody matches
       2  the gallery, the bundle, a filter, a picture or the query cannot be used
     """  # noqa: D301
-    from onlooker.errors import ConfigError, QueryError
+    from onlooker.errors import QueryError
 
     alone = text is not None or image or like or unwanted
     if bool(alone) == (queries is not None):
@@ -157,35 +144,20 @@ def run(
         raise QueryError("--whole says how to take the picture of --image; give one, or leave it away")
     if top < 1:
         raise QueryError(f"--top {top} asks for nothing; give 1 or more")
-    if sheet is not None and sheet.suffix.lower() != ".png":
-        raise ConfigError(f"--sheet {sheet} is no PNG; give a name that ends in .png")
+    check_sheet(sheet)
     set_threads(threads, many=queries is not None)
 
-    from onlooker.gallery.filters import Filter, parse_moment
-
-    kept = Filter(
-        cameras=tuple(camera or ()),
-        sources=tuple(source or ()),
-        since=None if since is None else parse_moment(since, name="--since"),
-        until=None if until is None else parse_moment(until, name="--until", end=True),
-    )
+    kept = filter_of(camera, source, since, until)
     asked = _asked(text, image or (), like or (), unwanted or (), queries)
 
     from onlooker.gallery.composing import settle, vectors_of
     from onlooker.gallery.likeness import Likeness
     from onlooker.gallery.search import search
-    from onlooker.gallery.store import Gallery
     from onlooker.runtime.calibration import calibration_of
-    from onlooker.runtime.encoder import bundle_name_of, open_encoder
+    from onlooker.runtime.encoder import open_encoder
 
     encoder = open_encoder(bundle, threads=threads, few_texts=queries is None, as_typed=as_typed)
-    with Gallery.open(
-        gallery,
-        encoder_id=encoder.bundle_id,
-        dimension=encoder.dimension,
-        bundle_name=bundle_name_of(encoder),
-        read_only=True,
-    ) as opened:
+    with open_gallery(gallery, encoder, read_only=True) as opened:
         vectors = vectors_of(asked, encoder, opened, _person_reader(whole=whole, threads=threads))
         # Words joined with a picture have no confidence, so the background is not read for them.
         known = any(query.pictorial or not query.composed for query in asked)

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from onlooker.cli.options import BundleOption, ThreadsOption
+from onlooker.cli.options import (
+    BundleOption,
+    CameraFilter,
+    GalleryOption,
+    SinceFilter,
+    SourceFilter,
+    ThreadsOption,
+    UntilFilter,
+    check_sheet,
+    filter_of,
+    open_gallery,
+)
 
 if TYPE_CHECKING:
     from onlooker.gallery.trail import Trail
@@ -17,36 +28,12 @@ def run(
     sighting: Annotated[
         int, typer.Argument(metavar="SIGHTING", help="A sighting, by its number in the results.", show_default=False)
     ],
-    gallery: Annotated[
-        Path,
-        typer.Option("--gallery", "-g", metavar="FILE", help="Gallery made by `onlooker index`.", show_default=False),
-    ],
+    gallery: GalleryOption,
     top: Annotated[int, typer.Option("--top", "-n", metavar="N", help="How many suggestions at most.")] = 20,
-    camera: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(metavar="NAME", help="Only this camera; may be repeated.", show_default=False),
-    ] = None,
-    source: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(
-            metavar="FILE",
-            help="Only this photo or video, by its path or file name; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    since: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            metavar="TIME",
-            help="Seen then or later: 2026-05-17, 2026-05-17T14:30 (local time, or with a zone: ...Z, ...+02:00), "
-            "or how long ago: 45s, 30min, 2h, 3d, 1w. Sightings without a known time are left out.",
-            show_default=False,
-        ),
-    ] = None,
-    until: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="TIME", help="Seen then or earlier; a date means to its end.", show_default=False),
-    ] = None,
+    camera: CameraFilter = None,
+    source: SourceFilter = None,
+    since: SinceFilter = None,
+    until: UntilFilter = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     csv: Annotated[
         Optional[Path],  # noqa: UP045
@@ -79,32 +66,17 @@ def run(
       2  the gallery, the bundle, a filter or the sighting cannot be used
     """  # noqa: D301
     from onlooker.cli.search import set_threads, write_tables
-    from onlooker.errors import ConfigError
 
-    if sheet is not None and sheet.suffix.lower() != ".png":
-        raise ConfigError(f"--sheet {sheet} is no PNG; give a name that ends in .png")
+    check_sheet(sheet)
     set_threads(threads, many=False)
 
-    from onlooker.gallery.filters import Filter, parse_moment
     from onlooker.gallery.likeness import likeness_of
-    from onlooker.gallery.store import Gallery
     from onlooker.gallery.trail import trail
-    from onlooker.runtime.encoder import bundle_name_of, open_encoder
+    from onlooker.runtime.encoder import open_encoder
 
-    kept = Filter(
-        cameras=tuple(camera or ()),
-        sources=tuple(source or ()),
-        since=None if since is None else parse_moment(since, name="--since"),
-        until=None if until is None else parse_moment(until, name="--until", end=True),
-    )
+    kept = filter_of(camera, source, since, until)
     encoder = open_encoder(bundle, threads=threads)
-    with Gallery.open(
-        gallery,
-        encoder_id=encoder.bundle_id,
-        dimension=encoder.dimension,
-        bundle_name=bundle_name_of(encoder),
-        read_only=True,
-    ) as opened:
+    with open_gallery(gallery, encoder, read_only=True) as opened:
         found = trail(opened, sighting, likeness=likeness_of(encoder), kept=kept, top=top)
         if json:
             _print_json(found)

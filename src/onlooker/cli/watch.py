@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional, TextIO
 
 import typer
 
-from onlooker.cli.options import BundleOption
+from onlooker.cli.options import BundleOption, open_gallery
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -109,8 +109,7 @@ def run(
     from onlooker.footage.metrics import parse_endpoint, serving
     from onlooker.footage.status import state_file
     from onlooker.footage.watching import Watch, WatchOptions, only_watch
-    from onlooker.gallery.store import Gallery
-    from onlooker.runtime.encoder import bundle_name_of, open_encoder
+    from onlooker.runtime.encoder import open_encoder
 
     configuration = load_configuration(config)
     if metrics is not None and not parse_endpoint(metrics)[0].startswith(("127.", "localhost", "::1")):
@@ -122,15 +121,7 @@ def run(
     reporter = _Reporter(place, json=json, every_s=every or (10.0 if json else SAY_S))
     with ExitStack() as stack:
         stack.enter_context(only_watch(configuration.gallery))
-        gallery = stack.enter_context(
-            Gallery.open(
-                configuration.gallery,
-                encoder_id=encoder.bundle_id,
-                dimension=encoder.dimension,
-                bundle_name=bundle_name_of(encoder),
-                create=True,
-            )
-        )
+        gallery = stack.enter_context(open_gallery(configuration.gallery, encoder, create=True))
         watch = Watch(
             configuration,
             gallery,

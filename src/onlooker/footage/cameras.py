@@ -293,7 +293,11 @@ class Configuration(BaseSettings):
 
     def hours_of(self, camera: Camera) -> Hours | None:
         """Return when a camera is looked at, or None for always."""
-        return None if camera.hours is None else parse_hours(camera.hours, _zone(camera.time_zone or self.time_zone))
+        return None if camera.hours is None else parse_hours(camera.hours, self.zone_of(camera))
+
+    def zone_of(self, camera: Camera) -> tzinfo | None:
+        """Return the time zone of a camera's hours and days, or None for this machine's."""
+        return _zone(camera.time_zone or self.time_zone)
 
     def retention_of(self, camera: Camera) -> Retention:
         """Return how long a camera's sightings are kept."""

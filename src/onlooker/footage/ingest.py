@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +23,14 @@ from onlooker.files import sha256_of
 from onlooker.footage.appearance import describe
 from onlooker.footage.detections import Detector
 from onlooker.footage.motion import MotionGate
+from onlooker.footage.sightings import people_in, photo_sightings, track_sighting
 from onlooker.footage.sources import Sources, photo_time
 from onlooker.footage.tracks import Checkpoint, Track, TrackRules, find_tracks
 from onlooker.footage.video import Frame, Video
-from onlooker.footage.views import View, cut, shrink
-from onlooker.gallery.records import Sighting, SightingView, SourceKey, SourceUpdate
+from onlooker.footage.views import View, shrink
+from onlooker.gallery.records import Sighting, SourceKey, SourceUpdate
 from onlooker.gallery.store import Gallery
-from onlooker.runtime.pictures import encode_jpeg, read_picture
+from onlooker.runtime.pictures import read_picture
 
 if TYPE_CHECKING:
     from onlooker.runtime.encoder import EncoderLike
@@ -38,7 +39,6 @@ READ_AHEAD = 2
 """Photos decoded before they are looked at; one of 100 million pixels takes 300 MB."""
 BATCH = 32
 """Crops encoded together."""
-JPEG_QUALITY = 90
 EVERY_S = 0.2
 """Seconds between the frames of a video that are looked at, where people are detected."""
 EVERY_WHOLE_S = 1.0
@@ -214,12 +214,7 @@ class Ingest:
         """Return a view of each person in a picture, or of the whole picture where nobody is looked for."""
         if self._detector is None:
             return [_whole(rgb, 0.0)]
-        found = self._detector.detect(rgb)
-        rules = self._options.rules
-        tall = found.boxes[:, 3] - found.boxes[:, 1] >= rules.least_height_px
-        found = found.take(tall & (found.scores >= rules.least_photo_score))
-        views = [cut(rgb, box, float(score)) for box, score in zip(found.boxes, found.scores, strict=True)]
-        return [view for view in views if view is not None]
+        return people_in(rgb, self._detector, self._options.rules)
 
     def _store_photos(self, photos: Sequence[_Photo]) -> None:
         vectors = self._encoder.encode_images([view.crop for photo in photos for view in photo.views], BATCH)
@@ -227,20 +222,9 @@ class Ingest:
         for photo in photos:
             own = vectors[done : done + len(photo.views)]
             done += len(photo.views)
-            sightings = [
-                Sighting(
-                    camera=self._options.camera,
-                    source=str(photo.path),
-                    time=photo.time,
-                    time_s=None,
-                    end_s=None,
-                    box=view.box,
-                    crop=encode_jpeg(view.crop, JPEG_QUALITY),
-                    vector=vector,
-                    score=view.score,
-                )
-                for view, vector in zip(photo.views, own, strict=True)
-            ]
+            sightings = photo_sightings(
+                photo.views, own, camera=self._options.camera, source=str(photo.path), time=photo.time
+            )
             update = SourceUpdate(key=photo.key, name=str(photo.path), complete=True)
             self.report.sightings += len(self._gallery.commit(update, sightings))
             self.report.photos += 1
@@ -264,7 +248,15 @@ class Ingest:
         for item in self._items(frames, advance):
             if isinstance(item, Track):
                 # As a sighting it is JPEG bytes; the crops themselves are let go.
-                pending.append(self._sighting(path, item))
+                pending.append(
+                    track_sighting(
+                        item,
+                        camera=self._options.camera,
+                        source=str(path),
+                        base=self._options.start,
+                        with_views=self._detector is not None,
+                    )
+                )
                 continue
             stored += self._store_tracks(path, key, pending, stored, resume_s=item.resume_s)
             pending = []
@@ -284,34 +276,6 @@ class Ingest:
             rules=self._options.rules,
             gate=MotionGate,
             on_frame=lambda time_s: advance(1),
-        )
-
-    def _sighting(self, path: Path, track: Track) -> Sighting:
-        """Make of a track what is stored of it; its number within the source is given when it is stored."""
-        assert track.vector is not None
-        start, view = self._options.start, track.views[0]
-        views = tuple(
-            SightingView(
-                time_s=view.time_s,
-                box=view.box,
-                crop=encode_jpeg(view.crop, JPEG_QUALITY),
-                vector=track.vector if view.vector is None else view.vector,
-            )
-            for view in track.views
-        )
-        return Sighting(
-            camera=self._options.camera,
-            source=str(path),
-            time=None if start is None else start + timedelta(seconds=view.time_s),
-            time_s=view.time_s,
-            start_s=track.start_s,
-            end_s=track.end_s,
-            box=view.box,
-            crop=views[0].crop,
-            vector=track.vector,
-            score=view.score,
-            # A whole frame has one look, which its crop and vector are.
-            views=views if self._detector else (),
         )
 
     def _store_tracks(

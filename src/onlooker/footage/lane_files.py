@@ -13,18 +13,16 @@ from onlooker.errors import GalleryError
 from onlooker.files import sha256_of
 from onlooker.footage.areas import Masks
 from onlooker.footage.detections import Detector
-from onlooker.footage.ingest import JPEG_QUALITY
 from onlooker.footage.keeper import CameraKeeper, CameraState
-from onlooker.footage.lanes import Lane, Tools, sighting_of
+from onlooker.footage.lanes import KeptLane, Lane, Tools
 from onlooker.footage.live import LiveFrame
 from onlooker.footage.motion import MotionGate
+from onlooker.footage.sightings import people_in, photo_sightings, track_sighting
 from onlooker.footage.streams.folder import WatchedFolder
 from onlooker.footage.streams.recording import Recording
-from onlooker.footage.tracks import QUIET_CHECKPOINT_S, LiveTracks, Track
-from onlooker.footage.views import cut
+from onlooker.footage.tracks import LiveTracks, Track, next_slot
 from onlooker.footage.writer import Entry
 from onlooker.gallery.records import Sighting, SourceKey, SourceUpdate
-from onlooker.runtime.pictures import encode_jpeg
 
 if TYPE_CHECKING:
     from onlooker.footage.cameras import Camera, Configuration
@@ -117,11 +115,9 @@ class RecordingLane(Lane):
         self._base = frame.time - timedelta(seconds=frame.time_s)
         self._keep(self._tracks.feed(frame.rgb, frame.time_s))
         self._count(frame)
-        quiet = frame.time_s - self._checked_s >= QUIET_CHECKPOINT_S
-        if not self._tracks.open and (self._tracks.seen or quiet):
+        if self._tracks.may_pause(frame.time_s, self._checked_s):
             self._checked_s = frame.time_s
-            # Frames belong to slots: the next one to look at is the first of the slot after this frame's.
-            self._commit((int(frame.time_s / self._every_s + 1e-6) + 1) * self._every_s)
+            self._commit(next_slot(frame.time_s, self._every_s))
             self._begin()
 
     def due(self) -> bool:
@@ -147,8 +143,9 @@ class RecordingLane(Lane):
         self._begin()
 
     def _keep(self, tracks: Sequence[Track]) -> None:
-        update = SourceUpdate(key=self._key, name=str(self._path), complete=False)
-        self._pending += [sighting_of(track, update, self._base, 0.0) for track in tracks]
+        self._pending += [
+            track_sighting(track, camera=self.name, source=str(self._path), base=self._base) for track in tracks
+        ]
 
     def _commit(self, resume_s: float | None) -> None:
         update = SourceUpdate(key=self._key, name=str(self._path), complete=resume_s is None, resume_s=resume_s)
@@ -179,40 +176,10 @@ class RecordingLane(Lane):
             self._stop.wait(RETRY_S)
 
 
-class FolderLane(Lane):
+class FolderLane(KeptLane):
     """A folder that fills with photos; each is stored as a whole, and then done with for good."""
 
     live = False
-
-    def __init__(self, key: str, camera: Camera, detector: Detector, tools: Tools, keeper: CameraKeeper) -> None:
-        """Begin without photos.
-
-        Args:
-            key: Its table in the configuration.
-            camera: What stands there.
-            detector: Finds its people.
-            tools: What all lanes share.
-            keeper: Its keeper, not started yet, with a watched folder as its source.
-        """
-        super().__init__(key, camera, detector, tools)
-        self._keeper = keeper
-
-    @property
-    def state(self) -> CameraState:
-        """How the folder is doing."""
-        return self._keeper.state
-
-    def start(self) -> None:
-        """Begin to watch the folder."""
-        self._keeper.start()
-
-    def halt(self, timeout_s: float) -> bool:
-        """Stop watching; say whether that has ended within that time."""
-        return self._keeper.stop(timeout_s)
-
-    def take(self) -> LiveFrame | None:
-        """Take the next photo, if one is ready."""
-        return self._keeper.latest(0)
 
     def look(self, frame: LiveFrame) -> None:
         """Look for people in a photo and hand them on."""
@@ -248,29 +215,11 @@ class FolderLane(Lane):
         """The photo is left out until watching is started anew."""
 
     def _people(self, frame: LiveFrame, source: SourceUpdate) -> list[Sighting]:
-        rules = self._tools.rules
-        found = self._detector.detect(frame.rgb)
-        tall = found.boxes[:, 3] - found.boxes[:, 1] >= rules.least_height_px
-        found = found.take(tall & (found.scores >= rules.least_photo_score))
-        cuts = [cut(frame.rgb, box, float(score)) for box, score in zip(found.boxes, found.scores, strict=True)]
-        views = [view for view in cuts if view is not None]
+        views = people_in(frame.rgb, self._detector, self._tools.rules)
         if not views:
             return []
         vectors = self._tools.encoder.encode_images([view.crop for view in views], len(views))
-        return [
-            Sighting(
-                camera=source.key.camera,
-                source=source.name,
-                time=frame.time,
-                time_s=None,
-                end_s=None,
-                box=view.box,
-                crop=encode_jpeg(view.crop, JPEG_QUALITY),
-                vector=vector,
-                score=view.score,
-            )
-            for view, vector in zip(views, vectors, strict=True)
-        ]
+        return photo_sightings(views, vectors, camera=self.name, source=source.name, time=frame.time)
 
     def _acknowledge(self, origin: str) -> None:
         source = self._keeper.source

@@ -9,10 +9,11 @@ from datetime import datetime, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING
 
 from onlooker.footage.detections import Detector
-from onlooker.footage.keeper import CameraKeeper, CameraState
-from onlooker.footage.lanes import Lane, Tools, day_key, sighting_of
+from onlooker.footage.keeper import CameraKeeper
+from onlooker.footage.lanes import KeptLane, Tools, day_key
 from onlooker.footage.live import LiveFrame
 from onlooker.footage.motion import MotionGate
+from onlooker.footage.sightings import track_sighting
 from onlooker.footage.tracks import LiveTracks, Track
 from onlooker.footage.writer import Entry
 from onlooker.gallery.records import SourceUpdate
@@ -29,7 +30,7 @@ SLOWER = 1.3
 """Following is set up for frames farther apart once they are so many times as far apart as they were to be."""
 
 
-class LiveLane(Lane):
+class LiveLane(KeptLane):
     """A camera that is watched as it is."""
 
     def __init__(
@@ -45,8 +46,8 @@ class LiveLane(Lane):
             keeper: Its keeper, not started yet.
             zone: The time zone of its days; None is this machine's.
         """
-        super().__init__(key, camera, detector, tools)
-        self._keeper, self._zone = keeper, zone
+        super().__init__(key, camera, detector, tools, keeper)
+        self._zone = zone
         self._every_s = 1 / camera.frame_rate
         self._gate = MotionGate()
         self._last: LiveFrame | None = None
@@ -65,26 +66,9 @@ class LiveLane(Lane):
         self._looked_s = time.monotonic()
 
     @property
-    def state(self) -> CameraState:
-        """How its camera is doing."""
-        return self._keeper.state
-
-    @property
     def following(self) -> int:
         """How many people are in sight, or were a moment ago."""
         return self._tracks.following
-
-    def start(self) -> None:
-        """Begin to read."""
-        self._keeper.start()
-
-    def halt(self, timeout_s: float) -> bool:
-        """Stop reading; say whether the reader has ended within that time."""
-        return self._keeper.stop(timeout_s)
-
-    def take(self) -> LiveFrame | None:
-        """Take the newest frame, if there is one that has not been taken."""
-        return self._keeper.latest(0)
 
     def look(self, frame: LiveFrame) -> None:
         """Look for people in a frame, and hand on the tracks that have ended."""
@@ -149,7 +133,9 @@ class LiveLane(Lane):
             self._put(
                 Entry(
                     source=source,
-                    sightings=(sighting_of(track, source, self._base, offset_s),),
+                    sightings=(
+                        track_sighting(track, camera=self.name, source=source.name, base=self._base, offset_s=offset_s),
+                    ),
                     endless=True,
                     left=self._base + timedelta(seconds=track.end_s),
                 )

@@ -12,7 +12,6 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,14 +19,12 @@ from numpy.typing import NDArray
 
 from onlooker.footage.areas import standing_in
 from onlooker.footage.detections import Detections, Detector
-from onlooker.footage.ingest import JPEG_QUALITY
-from onlooker.footage.keeper import CameraState
+from onlooker.footage.keeper import CameraKeeper, CameraState
 from onlooker.footage.live import LiveFrame
-from onlooker.footage.tracks import Track, TrackRules
+from onlooker.footage.tracks import TrackRules
 from onlooker.footage.writer import Entry
-from onlooker.gallery.records import Sighting, SightingView, SourceKey, SourceUpdate
+from onlooker.gallery.records import SourceKey
 from onlooker.gallery.store import Gallery
-from onlooker.runtime.pictures import encode_jpeg
 
 if TYPE_CHECKING:
     from onlooker.footage.cameras import Camera
@@ -166,6 +163,40 @@ class Lane(ABC):
             self.people += len(entry.sightings)
 
 
+class KeptLane(Lane):
+    """A lane whose camera, or folder, a keeper looks after."""
+
+    def __init__(self, key: str, camera: Camera, detector: Detector, tools: Tools, keeper: CameraKeeper) -> None:
+        """Begin without frames.
+
+        Args:
+            key: Its table in the configuration.
+            camera: What stands there.
+            detector: Finds its people.
+            tools: What all lanes share.
+            keeper: Its keeper, not started yet.
+        """
+        super().__init__(key, camera, detector, tools)
+        self._keeper = keeper
+
+    @property
+    def state(self) -> CameraState:
+        """How its camera is doing."""
+        return self._keeper.state
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._keeper.start()
+
+    def halt(self, timeout_s: float) -> bool:
+        """Stop reading; say whether the reader has ended within that time."""
+        return self._keeper.stop(timeout_s)
+
+    def take(self) -> LiveFrame | None:
+        """Take the frame that waits, if there is one that has not been taken."""
+        return self._keeper.latest(0)
+
+
 def day_key(camera: str, day: str) -> SourceKey:
     """Return the key of what a live camera showed on a day: it has no bytes to be known by, so its name and day are.
 
@@ -174,38 +205,3 @@ def day_key(camera: str, day: str) -> SourceKey:
         day: YYYY-MM-DD.
     """
     return SourceKey(hashlib.sha256(f"onlooker live\n{camera}\n{day}".encode()).hexdigest(), camera)
-
-
-def sighting_of(track: Track, source: SourceUpdate, base: datetime, offset_s: float) -> Sighting:
-    """Make of a track what is stored of it, still without a number.
-
-    Args:
-        track: With vectors.
-        source: Where it goes.
-        base: When the clock of the track was at 0.
-        offset_s: What is added to the track's times to make them seconds of the source.
-    """
-    assert track.vector is not None
-    views = tuple(
-        SightingView(
-            time_s=view.time_s + offset_s,
-            box=view.box,
-            crop=encode_jpeg(view.crop, JPEG_QUALITY),
-            vector=track.vector if view.vector is None else view.vector,
-        )
-        for view in track.views
-    )
-    best = track.views[0]
-    return Sighting(
-        camera=source.key.camera,
-        source=source.name,
-        time=base + timedelta(seconds=best.time_s),
-        time_s=best.time_s + offset_s,
-        start_s=track.start_s + offset_s,
-        end_s=track.end_s + offset_s,
-        box=best.box,
-        crop=views[0].crop,
-        vector=track.vector,
-        score=best.score,
-        views=views,
-    )

@@ -169,6 +169,15 @@ class LiveTracks:
         """How many tracks have begun and have not been given or dropped yet."""
         return len(self._people)
 
+    def may_pause(self, time_s: float, checked_s: float) -> bool:
+        """Say whether a recording may be left at this frame and gone on with at the next: nobody is followed.
+
+        Args:
+            time_s: The time of the frame that was fed last.
+            checked_s: That of the last such moment; while nobody is seen they lie ``QUIET_CHECKPOINT_S`` apart.
+        """
+        return not self.open and (self.seen or time_s - checked_s >= QUIET_CHECKPOINT_S)
+
     def feed(self, rgb: NDArray[np.uint8], time_s: float) -> list[Track]:
         """Take the next frame.
 
@@ -386,15 +395,15 @@ def find_tracks(
     checked_s = 0.0
     for frame in frames:
         yield from live.feed(frame.rgb, frame.time_s)
-        if not live.open and (live.seen or frame.time_s - checked_s >= QUIET_CHECKPOINT_S):
+        if live.may_pause(frame.time_s, checked_s):
             checked_s = frame.time_s
-            yield Checkpoint(_next_slot(frame.time_s, every_s))
+            yield Checkpoint(next_slot(frame.time_s, every_s))
             live = begin()
         if on_frame is not None:
             on_frame(frame.time_s)
     yield from live.flush()
 
 
-def _next_slot(time_s: float, every_s: float) -> float:
+def next_slot(time_s: float, every_s: float) -> float:
     """Return the beginning of the slot after the one a frame is in (see ``Video.frames``)."""
     return (int(time_s / every_s + 1e-6) + 1) * every_s

@@ -19,10 +19,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 from onlooker.errors import ConfigError, GalleryError, OnlookerError
 from onlooker.footage.detections import Detector
@@ -116,7 +115,7 @@ class Watch:
                 case "folder":
                     return FolderLane(key, camera, finder, tools, keeper(camera, configuration))
                 case _:
-                    zone = _zone(camera.time_zone or configuration.time_zone)
+                    zone = configuration.zone_of(camera)
                     return LiveLane(key, camera, finder, tools, keeper(camera, configuration), zone)
 
         self._lanes = [lane(key, camera) for key, camera in enabled.items()]
@@ -423,7 +422,3 @@ class _Worker:
                     )
                 lane.recover()
             self._turns.end(lane, fault)
-
-
-def _zone(name: str | None) -> tzinfo | None:
-    return None if name is None else ZoneInfo(name)

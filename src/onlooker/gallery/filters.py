@@ -87,16 +87,7 @@ class Filter:
 
     def where(self) -> tuple[str, list[str | int]]:
         """Return the condition on the row ``s`` of the table ``sighting``, and the values of its question marks."""
-        conditions: list[str] = []
-        values: list[str | int] = []
-        if self.cameras:
-            conditions.append(f"s.camera_id IN (SELECT id FROM camera WHERE name IN ({_marks(self.cameras)}))")
-            values.extend(self.cameras)
-        if self.sources:
-            named = " OR ".join([_SOURCE] * len(self.sources))
-            conditions.append(f"s.source_id IN (SELECT id FROM source WHERE {named})")
-            for source in self.sources:
-                values.extend((source, f"/{source}", f"/{source}"))
+        conditions, values = self._named("s", "s.source_id IN (SELECT id FROM source WHERE {})")
         if self.since is not None:
             conditions.append("s.time_us >= ?")
             values.append(to_microseconds(self.since))
@@ -107,16 +98,21 @@ class Filter:
 
     def source_where(self) -> tuple[str, list[str | int]]:
         """Return the condition of cameras and sources on the row ``o`` of the table ``source``; times do not count."""
+        conditions, values = self._named("o", "({})")
+        return " AND ".join(conditions) or "1", values
+
+    def _named(self, row: str, of_sources: str) -> tuple[list[str], list[str | int]]:
+        """Return the conditions of cameras and sources on a row, with their values; ``of_sources`` takes the names'."""
         conditions: list[str] = []
         values: list[str | int] = []
         if self.cameras:
-            conditions.append(f"o.camera_id IN (SELECT id FROM camera WHERE name IN ({_marks(self.cameras)}))")
+            conditions.append(f"{row}.camera_id IN (SELECT id FROM camera WHERE name IN ({_marks(self.cameras)}))")
             values.extend(self.cameras)
         if self.sources:
-            conditions.append(f"({' OR '.join([_SOURCE] * len(self.sources))})")
+            conditions.append(of_sources.format(" OR ".join([_SOURCE] * len(self.sources))))
             for source in self.sources:
                 values.extend((source, f"/{source}", f"/{source}"))
-        return " AND ".join(conditions) or "1", values
+        return conditions, values
 
     def check(self, connection: sqlite3.Connection) -> None:
         """Make sure that every camera and source named is known to the gallery.

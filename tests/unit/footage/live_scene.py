@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from onlooker.errors import SourceError
 from onlooker.footage.live import LiveFrame
 from onlooker.runtime.pictures import encode_jpeg
+from tests.http_server import serving
 from tests.unit.footage.painted import BLACK, BLUE, GREEN, RED, WHITE, Painted, scene
 
 CLOTHES = ((RED, BLUE), (GREEN, BLACK), (WHITE, RED))
@@ -85,13 +85,5 @@ def mjpeg_server(picture: Callable[[], NDArray[np.uint8]], fps: float = 10.0) ->
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(Handler) as address:
+        yield f"{address}/"

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from onlooker.footage.live import LiveFrame
 from onlooker.footage.streams.http import HttpSource
 from onlooker.footage.streams.sign_in import Answerer, read_challenges
 from onlooker.runtime.pictures import encode_jpeg
+from tests.http_server import serving
 
 USER, PASSWORD = "eva", 'p@"ss:w\\ord'
 Handle = Callable[[BaseHTTPRequestHandler], None]
@@ -49,16 +49,8 @@ def camera(handle: Handle) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(Handler) as address:
+        yield address
 
 
 def answer(
