@@ -128,11 +128,10 @@ class MotionGate:
         assert mean is not None
         assert lately is not None
         # A cloud or the camera's own exposure brightens everything by one factor; that is no movement.
-        lighter = (_median(grey) + 1) / (_median(mean) + 1)
+        level = _median(grey) + 1
+        lighter = level / (_median(mean) + 1)
         difference = cv2.absdiff(grey, mean * np.float32(lighter))
-        since = np.asarray(
-            cv2.absdiff(grey, lately * np.float32((_median(grey) + 1) / (_median(lately) + 1))), np.float32
-        )
+        since = np.asarray(cv2.absdiff(grey, lately * np.float32(level / (_median(lately) + 1))), np.float32)
         noise = options.noise_factor * _median(since)
         part = options.staying if self._moving else 1.0
         step = min(max(options.least_step * part, noise), options.most_step)

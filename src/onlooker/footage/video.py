@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from onlooker.errors import VideoError
+from onlooker.runtime.pictures import MAX_PIXELS
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -28,8 +29,6 @@ READ_AHEAD = 4
 """Frames decoded before they are asked for; at 3840 x 2160 each takes 25 MB."""
 EARLY_END_S = 2.0
 """A video that ends this much before its own header says is taken to be cut short."""
-MAX_PIXELS = 100_000_000
-"""Larger frames are refused, as larger pictures are."""
 
 
 @dataclass(frozen=True)

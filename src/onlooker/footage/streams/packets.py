@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onlooker.errors import ConfigError, SourceError
 from onlooker.footage.hardware import SOFTWARE, Decoding
 from onlooker.footage.live import LiveFrame, PresentationClock, SeenClock, Slots
+from onlooker.runtime.pictures import MAX_PIXELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
     from onlooker.footage.hardware import Decoder
 
-MAX_PIXELS = 100_000_000
-"""Larger frames are taken for garbage, as larger pictures are refused elsewhere."""
 UNTIMED = 10
 """So many frames without a presentation time are left out at the beginning; a stream that has none is timed here."""
 FEW = 3
